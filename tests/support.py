@@ -1,0 +1,73 @@
+"""What all tests share: waiting for a condition, free ports, the built stack."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar
+
+from appliance.model import StackRef
+
+T = TypeVar("T")
+ROOT = Path(__file__).resolve().parent.parent
+
+
+async def eventually(
+    check: Callable[[], T | Awaitable[T]], timeout_s: float = 10, every_s: float = 0.02, what: str = ""
+) -> T:
+    """The first true answer of `check`, or AssertionError after `timeout_s`.
+
+    An AssertionError inside `check` means "not yet" and is shown when time is up.
+    """
+    deadline = time.monotonic() + timeout_s
+    last: object = None
+    while True:
+        try:
+            answer = check()
+            last = value = await answer if inspect.isawaitable(answer) else answer
+            if value:
+                return value
+        except AssertionError as error:
+            last = error
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {timeout_s} s: {what or inspect.getsource(check)!r}; last: {last!r}")
+        await asyncio.sleep(every_s)
+
+
+def free_port() -> int:
+    """A loopback port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def stack_cache() -> Path:
+    """A box directory that holds nothing but the built stack, made once and shared by all tests."""
+    cache = Path(os.environ.get("WEIR_TEST_CACHE") or ROOT / ".weir-test")
+    if not any(cache.glob("stacks/*/stack.json")):
+        subprocess.run(
+            [sys.executable, "-m", "appliance", "stack", "build", "--home", str(cache)],
+            check=True,
+            cwd=ROOT,
+            timeout=900,
+        )
+    return cache
+
+
+def built_stack() -> StackRef:
+    """A built stack: of the environment, else of the test cache, where it is built at the first call."""
+    node, directory = os.environ.get("WEIR_TEST_STACK_NODE"), os.environ.get("WEIR_TEST_STACK_DIR")
+    if node and directory:
+        return StackRef(name="test", node=node, node_red=directory)
+    cache = stack_cache()
+    for stack in sorted(cache.glob("stacks/*/node_modules/node-red/red.js")):
+        for runtime in sorted(cache.glob("runtimes/node-*/bin/node"), reverse=True):
+            return StackRef(name=stack.parents[2].name, node=str(runtime), node_red=str(stack.parents[2]))
+    raise AssertionError(f"the stack under {cache} is not whole: remove that folder and run the tests again")
