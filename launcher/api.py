@@ -1,0 +1,154 @@
+"""The launcher's routes (instance protocol §2.1–2.4) and the live log stream."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import msgspec
+
+from launcher.loglines import PAGE_LINES, Line, Log, Subscriber
+from launcher.node_red import Busy, NodeRed
+from launcher.schema import Command, State
+from launcher.web import Bad, Handler, Reply, Request, json_reply
+
+KEEPALIVE_S = 15.0
+_DAY_MS = 86_400_000
+_OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+
+
+class Api:
+    """Handlers; `shutdown` is called by the command of that name. Before there is a Node-RED to speak of
+    the server itself answers 503."""
+
+    def __init__(self, log: Log, started_s: float, shutdown: Callable[[], None]) -> None:
+        self.node_red: NodeRed | None = None
+        self._log = log
+        self._started_s = started_s
+        self._shutdown = shutdown
+
+    def routes(self) -> dict[tuple[str, str], Handler]:
+        return {
+            ("GET", "/flowforge/info"): self.info,
+            ("GET", "/flowforge/health-check"): self.health,
+            ("GET", "/flowforge/ready"): self.ready,
+            ("GET", "/flowforge/startup"): self.startup,
+            ("POST", "/flowforge/command"): self.command,
+            ("GET", "/flowforge/logs"): self.logs,
+            ("GET", "/flowforge/logs/entries"): self.entries,
+            ("GET", "/flowforge/logs/stream"): self.stream,
+            ("GET", "/flowforge/resources"): self.resources,
+        }
+
+    async def info(self, request: Request) -> Reply:
+        return json_reply(self._node_red().info())
+
+    async def health(self, request: Request) -> Reply:
+        up = self._node_red().process is not None
+        return Reply(200, b"OK", "text/plain") if up else Reply(500, b"Node-RED is not running", "text/plain")
+
+    async def ready(self, request: Request) -> Reply:
+        ready = self._node_red().info().state in (State.STARTING, State.RUNNING, State.SAFE)
+        return Reply(200 if ready else 503, b"", "text/plain")
+
+    async def startup(self, request: Request) -> Reply:
+        durations = self._node_red().status.durations_ms
+        lines = ["# TYPE nr_created_timestamp gauge", f"nr_created_timestamp {self._started_s:.3f}"]
+        for state, name in (("loading", "loading"), ("installing", "installing"), ("starting", "startup")):
+            if state in durations or (state == "installing" and durations):
+                metric = f"nr_{name}_duration_ms"
+                lines += [f"# TYPE {metric} gauge", f"{metric} {durations.get(state, 0):.0f}"]
+        return Reply(200, "\n".join([*lines, "# EOF", ""]).encode(), _OPENMETRICS)
+
+    async def command(self, request: Request) -> Reply:
+        try:
+            command = msgspec.json.decode(request.body, type=Command)
+        except msgspec.DecodeError as error:
+            raise Bad(400, "bad_request", f"not a command: {error}") from error
+        if command.cmd == "shutdown":
+            self._shutdown()
+            return json_reply({})
+        if command.cmd not in ("start", "stop", "restart", "logout"):
+            return json_reply({}, 404)
+        node_red = self._node_red()
+        # A start that carries a wish is repeated until it is seen carried out: that is no conflict.
+        if command.cmd == "start" and command.generation is None and node_red.process is not None:
+            return json_reply({"err": "Already running"}, 409)
+        try:
+            node_red.submit(command)
+        except Busy as error:
+            raise Bad(503, "unavailable", f"{error}; try again") from error
+        return json_reply({})
+
+    async def logs(self, request: Request) -> Reply:
+        if "start" in request.query:
+            return Reply(chunks=self._day(_start_ms(request)), content_type="application/octet-stream")
+        lines = self._log.recent()
+        return Reply(200, b"[" + b",".join(line.body for line in lines) + b"]")
+
+    async def entries(self, request: Request) -> Reply:
+        limit = request.query.get("limit", "")
+        page = await self._log.page(
+            request.query.get("cursor", ""), int(limit) if limit.isascii() and limit.isdigit() else 100
+        )
+        return json_reply(page)
+
+    async def stream(self, request: Request) -> Reply:
+        """Entries as they come; with `cursor` (or Last-Event-ID, exclusive) first those since then."""
+        last = request.headers.get("last-event-id", "")
+        start = str(int(last) + 1) if _is_cursor(last) else request.query.get("cursor", "")
+        if start and not _is_cursor(start):
+            raise Bad(400, "bad_request", "cursor: 17 digits, as in the id of an event")
+        return Reply(chunks=self._events(int(start) if start else None), content_type="text/event-stream")
+
+    async def resources(self, request: Request) -> Reply:
+        return json_reply({"meta": {}, "resources": [], "count": 0})
+
+    def _node_red(self) -> NodeRed:
+        if self.node_red is None:
+            raise Bad(503, "unavailable", "the launcher is starting; try again")
+        return self.node_red
+
+    async def _events(self, start: int | None) -> AsyncIterator[bytes]:
+        with self._log.subscribe() as subscriber:
+            yield b": weir log\n\n"
+            sent = 0
+            while start is not None and (lines := await self._log.forward(start, PAGE_LINES)):
+                yield b"".join(map(_event, lines))
+                sent = lines[-1].stamp
+                start = sent + 1
+            while True:
+                yield await _next_events(subscriber, sent)
+
+    async def _day(self, start_ms: int) -> AsyncIterator[bytes]:
+        cursor, end = start_ms * 10_000, (start_ms // _DAY_MS + 1) * _DAY_MS * 10_000
+        while lines := await self._log.forward(cursor, PAGE_LINES):
+            yield b"".join(line.body + b"\n" for line in lines if line.stamp < end)
+            cursor = lines[-1].stamp + 1
+            if cursor >= end:
+                return
+
+
+async def _next_events(subscriber: Subscriber, sent: int) -> bytes:
+    """The next batch of live events; what a replay has already sent is left out."""
+    lines, dropped = await subscriber.take(KEEPALIVE_S)
+    events = [_event(line) for line in lines if line.stamp > sent]
+    if dropped:
+        events.insert(0, b'event: dropped\ndata: {"count":%d}\n\n' % dropped)
+    await asyncio.sleep(0)
+    return b"".join(events) or b": keepalive\n\n"
+
+
+def _event(line: Line) -> bytes:
+    return b"id: %s\nevent: log\ndata: %s\n\n" % (line.cursor.encode(), line.body)
+
+
+def _is_cursor(text: str) -> bool:
+    return len(text) == 17 and text.isascii() and text.isdigit()
+
+
+def _start_ms(request: Request) -> int:
+    text = request.query["start"]
+    if not (text.isascii() and text.isdigit() and len(text) <= 13):
+        raise Bad(404, "ENOTFOUND", "start: milliseconds since 1970")
+    return int(text)

@@ -1,0 +1,49 @@
+"""The control channel to Node-RED: newline-delimited JSON over a socket pair, both ways."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from launcher.loglines import Splitter
+from launcher.process import Output
+
+
+class Control:
+    """Our end of the channel, and the child's until `attach`. `take` gets each document that Node-RED sends."""
+
+    def __init__(self, take: Callable[[dict[str, Any]], None]) -> None:
+        self._ours, self._childs = socket.socketpair()
+        self._take = take
+        self._output: Output | None = None
+
+    @property
+    def child_fd(self) -> int:
+        return self._childs.fileno()
+
+    def send(self, document: Mapping[str, Any]) -> None:
+        """Hand one document to Node-RED; lost when it is gone or does not read. Never waits."""
+        with contextlib.suppress(OSError):
+            self._ours.send(msgspec.json.encode(document) + b"\n", socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+
+    def attach(self) -> None:
+        """The child has its end now: close ours of it and listen."""
+        self._childs.close()
+        splitter = Splitter(self._line, limit=64 * 1024)
+        self._output = Output(os.dup(self._ours.fileno()), splitter.feed, splitter.flush)
+
+    def close(self) -> None:
+        if self._output is not None:
+            self._output.close()
+        self._childs.close()
+        self._ours.close()
+
+    def _line(self, line: bytes) -> None:
+        # What is not ours to understand is passed over: the flow shares this process and may write here.
+        with contextlib.suppress(msgspec.DecodeError, RecursionError):
+            self._take(msgspec.json.decode(line, type=dict[str, Any]))

@@ -1,0 +1,26 @@
+"""Why did Node-RED end? A word for machines and a sentence for people, from the exit and the last lines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from launcher.process import Exit
+
+_MEMORY = (b"heap out of memory", b"v8::internal::heap::")
+_UNCAUGHT = (b"uncaughtexception", b"uncaught exception")
+
+
+def diagnose(ended: Exit, tail: Sequence[bytes]) -> tuple[str, str]:
+    """`tail`: the last log entries, as JSON."""
+    text = b"\n".join(tail).lower()
+    if any(mark in text for mark in _MEMORY):
+        return "out_of_memory", "Node-RED ran out of memory: give the instance more, or make its flows lighter."
+    if ended.signal == "SIGKILL":
+        return "killed", "Node-RED was killed by SIGKILL: the box or the instance's limit may be out of memory."
+    if ended.signal is not None:
+        return "signal", f"Node-RED ended by {ended.signal}."
+    if ended.code == 0:
+        return "exited", "Node-RED ended by itself without an error: a flow may call process.exit()."
+    if any(mark in text for mark in _UNCAUGHT):
+        return "uncaught_exception", "A node threw an exception that nobody caught: its trace is in the log."
+    return "crashed", f"Node-RED ended with status {ended.code}: the log says why."

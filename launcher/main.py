@@ -1,0 +1,217 @@
+"""Puts the launcher together and runs it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import gc
+import logging
+import os
+import select
+import signal
+import socket
+import time
+from collections.abc import Sequence
+
+import msgspec
+
+from launcher import __version__, http, orphan
+from launcher.api import Api
+from launcher.appliance import Appliance, Refused
+from launcher.config import Options, parse
+from launcher.crashloop import CrashLoop, jitter
+from launcher.loglines import Log
+from launcher.node_red import NodeRed
+from launcher.prepare import Preparer
+from launcher.process import SpawnFailed, close_on_exec_all, spawn
+from launcher.schema import BootGrant
+from launcher.segments import Segments
+from launcher.web import Server
+
+log = logging.getLogger("launcher")
+
+EXIT_REFUSED = 77  # the ticket is spent or unknown: only a new placement helps
+EXIT_PORT = 78  # the launcher's own port can't be opened
+_TICKET_S = 10.0
+_TICKET_BYTES = 65536
+_FLUSH_S = 3.0
+_PR_SET_DUMPABLE = 4
+_M_ARENA_MAX = -8
+
+
+class NoTicket(Exception):
+    """Nothing usable came through the boot descriptor."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run until told to end; the exit status says why."""
+    _protect()
+    options = parse(argv)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    close_on_exec_all()
+    try:
+        ticket = _read_ticket(options.boot_fd)
+    except NoTicket as error:
+        log.error("no boot ticket: %s; the launcher is started by the appliance", error)
+        return 2
+    return asyncio.run(_Launcher(options).run(ticket))
+
+
+class _Launcher:
+    """The composition: one per process."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._log = Log(Segments(options.own / "logs"), _source())
+        self._appliance = Appliance(options.appliance, options.instance)
+        self._ended = asyncio.Event()
+        self._signals = 0
+        self._node_red: NodeRed | None = None
+        self._versions: dict[str, str] = {"launcher": __version__}
+        self._api = Api(self._log, time.time(), self._end)
+        self._server = Server(self._api.routes())
+
+    async def run(self, ticket: str) -> int:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, self._signalled)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        self._log.system(f"Launcher version: {__version__}")
+        try:
+            return await self._run(ticket)
+        finally:
+            await self._server.close()
+            self._log.close()
+
+    async def _run(self, ticket: str) -> int:
+        try:
+            await self._server.open(self._options.port)
+        except OSError as error:
+            log.error("port %d of the launcher can't be opened: %s", self._options.port, error.strerror)
+            return EXIT_PORT
+        versions = asyncio.create_task(self._read_versions(), name="versions")
+        ended = asyncio.create_task(self._ended.wait(), name="ended")
+        boot = asyncio.create_task(self._boot(ticket), name="boot")
+        await asyncio.wait([ended, boot], return_when=asyncio.FIRST_COMPLETED)
+        try:
+            if not boot.done():
+                return 0
+            grant = boot.result()
+            return await self._live(grant, ended) if grant is not None else EXIT_REFUSED
+        finally:
+            for task in (boot, ended, versions):
+                task.cancel()
+
+    async def _live(self, grant: BootGrant, ended: asyncio.Task[bool]) -> int:
+        options = self._options
+        preparer = Preparer(options, self._appliance, grant, self._log, os.environ)
+        self._node_red = self._api.node_red = NodeRed(
+            options, self._appliance, preparer, self._log, CrashLoop(), self._versions
+        )
+        self._server.secret = grant.apiSecret
+        if (pid := await orphan.end(options.node_red_note)) is not None:
+            self._log.system(f"Ended the Node-RED (pid {pid}) that an earlier launcher left behind")
+        delivery = asyncio.create_task(self._appliance.deliver(), name="deliver")
+        worker = asyncio.create_task(self._node_red.run(), name="worker")
+        asyncio.get_running_loop().call_later(20, _trim)
+        await asyncio.wait([ended, worker, delivery], return_when=asyncio.FIRST_COMPLETED)
+        self._node_red.quit()
+        failure = await _outcome(worker)
+        if not delivery.done():
+            await self._appliance.flush(_FLUSH_S)
+        delivery.cancel()
+        if failure is None:
+            return 0
+        log.error("the worker failed", exc_info=failure)
+        self._node_red.kill()
+        return 1
+
+    async def _boot(self, ticket: str) -> BootGrant | None:
+        """Wait for the appliance as long as it takes; None when it refuses the ticket."""
+        pause_s = 0.1
+        while True:
+            try:
+                return await self._appliance.boot(ticket)
+            except Refused as error:
+                log.error("the appliance refused the boot ticket: %s (%s)", error, error.code)
+                self._log.system(f"The appliance refused the boot ticket ({error.code}); a new placement is needed.")
+                return None
+            except http.Unreachable as error:
+                if pause_s == 0.1:
+                    self._log.system(f"Waiting for the appliance: {error}")
+            await asyncio.sleep(pause_s * (0.5 + jitter() / 2))
+            pause_s = min(5.0, pause_s * 2)
+
+    async def _read_versions(self) -> None:
+        """Fill in what runs here; a stack that is missing leaves them out."""
+        options = self._options
+        with contextlib.suppress(OSError, msgspec.DecodeError, KeyError):
+            package = msgspec.json.decode((options.script.parent / "package.json").read_bytes(), type=dict)
+            self._versions["node-red"] = str(package["version"])
+        said = bytearray()
+        with contextlib.suppress(SpawnFailed):
+            process = spawn(
+                [options.node, "--version"], env={}, cwd=options.dir, outputs={1: (said.extend, lambda: None)}
+            )
+            await process.exited
+            self._versions["node"] = said[:64].decode("ascii", "replace").strip().removeprefix("v")
+
+    def _signalled(self) -> None:
+        self._signals += 1
+        if self._signals > 1:
+            if self._node_red is not None:
+                self._node_red.kill()
+            os._exit(1)
+        self._end()
+
+    def _end(self) -> None:
+        self._ended.set()
+
+
+async def _outcome(worker: asyncio.Task[None]) -> BaseException | None:
+    await asyncio.wait([worker])
+    return worker.exception()
+
+
+def _protect() -> None:
+    """Node-RED shares our user: keep it from reading our memory. Before any secret is held."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_DUMPABLE) failed")
+    libc.mallopt(_M_ARENA_MAX, 1)  # the log thread shares our heap: an arena of its own costs memory
+
+
+def _trim() -> None:
+    """Give back what starting took."""
+    gc.collect()
+    gc.freeze()
+    ctypes.CDLL(None).malloc_trim(0)
+
+
+def _read_ticket(fd: int) -> str:
+    """The ticket from the pipe, which is then closed. Raises NoTicket."""
+    deadline = time.monotonic() + _TICKET_S
+    data = bytearray()
+    try:
+        while len(data) < _TICKET_BYTES:
+            left_s = deadline - time.monotonic()
+            if left_s <= 0 or not select.select([fd], [], [], left_s)[0]:
+                raise NoTicket(f"nothing came within {_TICKET_S:g} s")
+            if not (chunk := os.read(fd, 4096)):
+                break
+            data += chunk
+        return str(msgspec.json.decode(bytes(data), type=dict[str, str])["ticket"])
+    except (OSError, ValueError, KeyError) as error:
+        raise NoTicket(f"descriptor {fd}: {error}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            os.close(fd)
+
+
+def _source() -> str:
+    """Four digits that tell replicas apart (instance protocol §2.3)."""
+    try:
+        from _md5 import md5  # type: ignore[import-not-found,unused-ignore]  # hashlib would load OpenSSL
+    except ImportError:
+        from hashlib import md5
+    return str(md5(socket.gethostname().encode(), usedforsecurity=False).hexdigest()[:4])
