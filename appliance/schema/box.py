@@ -1,0 +1,64 @@
+"""The box itself: what `weir status` and `weir doctor` show."""
+
+from __future__ import annotations
+
+from appliance.schema.common import Wire
+
+
+class Problem(Wire):
+    """A condition for people: what is wrong, what was seen, what to do. `key` is stable."""
+
+    key: str
+    title: str
+    cause: str
+    evidence: str
+    next_step: str
+    since: str
+    about: str | None = None  # instance id
+
+
+class ApplianceStatus(Wire):
+    pid: int
+    url: str  # the platform in a browser
+    version: str
+    started_at: str
+    ready: bool
+    names: list[str]
+    home: str
+    ca_url: str = ""
+
+
+class StatusInstance(Wire, rename=None):
+    """Underscores here are the issue's: `launcher_pid`, `node_red_pid`."""
+
+    id: str
+    name: str
+    state: str
+    launcher_pid: int | None
+    node_red_pid: int | None
+    url: str
+    reason: str = ""
+    message: str = ""
+
+
+class HostStatus(Wire):
+    cpu_percent: float
+    memory_used_bytes: int
+    memory_total_bytes: int
+    disk_used_bytes: int
+    disk_total_bytes: int
+
+
+class BoxStatus(Wire):
+    """`GET /api/v1/box/status`."""
+
+    appliance: ApplianceStatus
+    instances: list[StatusInstance]
+    host: HostStatus
+    problems: list[Problem]
+
+
+class Health(Wire):
+    """`GET /healthz`: the appliance answers."""
+
+    status: str = "ok"

@@ -1,0 +1,221 @@
+"""Instances, their stack and template, and what is done to them (platform model §4, instance protocol §5)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Raw, Struct, field
+
+from appliance.schema.common import Body, Links, Meta, Wire
+from appliance.schema.users import ApplicationSummary
+
+
+class InstanceMeta(Wire):
+    """Live state. `reason` is a machine word, `message` says in a sentence why and what comes next."""
+
+    state: str
+    versions: dict[str, str] = {}
+    is_deploying: bool = False
+    reason: str = ""
+    message: str = ""
+    next_try_at: str | None = None  # when the reconciler acts again
+    restarts: int = 0
+    since: str | None = None
+    launcher_pid: int | None = None
+    node_red_pid: int | None = None
+
+
+class Named(Wire):
+    id: str
+    name: str
+
+
+class StackSummary(Wire):
+    id: str
+    name: str
+    label: str
+    properties: dict[str, Any]
+    links: Links
+    replaced_by: str | None = None
+
+
+class TemplateSummary(Wire):
+    id: str
+    name: str
+    links: Links
+    settings: dict[str, Any] = {}
+    policy: dict[str, Any] = {}
+    description: str = ""
+
+
+class Instance(Wire):
+    id: str
+    name: str
+    safe_name: str
+    url: str
+    hostname: str
+    created_at: str
+    updated_at: str
+    links: Links
+    application: ApplicationSummary
+    team: dict[str, Any]
+    project_type: Named
+    stack: StackSummary
+    template: TemplateSummary
+    settings: dict[str, Any]
+    launcher_settings: dict[str, Any]
+    meta: InstanceMeta
+    desired: str
+    ports: dict[str, int]  # public, node_red, launcher
+    flow_last_updated_at: str | None = None
+
+
+class Instances(Wire):
+    """`GET /instances`: all that the caller may see."""
+
+    count: int
+    instances: list[Instance]
+
+
+class TeamInstances(Wire):
+    """`GET /teams/:id/projects`, the reference's spelling of the list."""
+
+    meta: Meta
+    count: int
+    projects: list[Instance]
+
+
+class InstanceStatus(Wire):
+    id: str
+    name: str
+    meta: InstanceMeta
+
+
+class CreateInstance(Body):
+    """The reference's body; everything but the name may be left out, then the defaults of the box are taken."""
+
+    name: str
+    application_id: str | None = None
+    project_type: str | None = None
+    stack: str | None = None
+    template: str | None = None
+    # An array of nodes, or an exported {flows, credentials}. Not `Raw | None`: msgspec takes only null for that.
+    flows: Raw = field(default_factory=lambda: Raw(b"null"))
+
+
+class CheckName(Body):
+    name: str
+
+
+class Available(Wire):
+    available: bool
+
+
+class UpdateState(Body):
+    """What a launcher says of itself; the published launcher sends only `state`."""
+
+    state: str
+    seq: int | None = None
+    pid: int | None = None
+    node_red_pid: int | None = None
+    command_generation: int | None = None
+    versions: dict[str, str] = {}
+    reason: str = ""
+    message: str = ""
+    at: str | None = None
+
+
+class ApplicationInstances(Wire):
+    """`GET /applications/:id/instances`."""
+
+    count: int
+    instances: list[Instance]
+
+
+class StoredFlows(Wire):
+    """`GET /instances/:name/flows`: what the last acknowledged deploy stored."""
+
+    flows: Raw
+
+
+class LogPageMeta(Wire, rename=None):
+    next_cursor: str | None = None
+    previous_cursor: str | None = None
+    first_entry: str | None = None
+    last_entry: str | None = None
+
+
+class LogPage(Wire):
+    meta: LogPageMeta
+    log: list[Any]
+
+
+class BootRequest(Body):
+    ticket: str
+    instance: str
+    pid: int
+
+
+class BootGrant(Wire):
+    """What a launcher needs to run, answered once for one ticket. Never logged, never cached."""
+
+    token: str
+    node_red_token: str
+    client_id: str = field(name="clientID")  # spelled as in the settings document (instance protocol §1.4)
+    client_secret: str
+    credential_secret: str
+    api_secret: str
+    team_id: str = field(name="teamID")
+
+
+class Stack(Wire):
+    id: str
+    name: str
+    label: str
+    active: bool
+    properties: dict[str, Any]
+    created_at: str
+    links: Links
+    built: bool = False
+    instance_count: int = 0
+
+
+class Stacks(Wire):
+    meta: Meta
+    count: int
+    stacks: list[Stack]
+
+
+class Template(TemplateSummary):
+    active: bool = True
+    created_at: str = ""
+    instance_count: int = 0
+
+
+class InstanceType(Named):
+    active: bool = True
+    description: str = ""
+    order: int = 0
+    properties: dict[str, Any] = {}
+    created_at: str = ""
+    default_stack: str | None = None
+    instance_count: int = 0
+    stack_count: int = 0
+
+
+class Templates(Wire):
+    meta: Meta
+    count: int
+    templates: list[Template]
+
+
+class InstanceTypes(Wire):
+    meta: Meta
+    count: int
+    types: list[InstanceType]
+
+
+class LibraryQuery(Struct, kw_only=True):
+    """`name` is a path inside the library; empty or `/` is its root."""
+
+    name: str

@@ -1,0 +1,143 @@
+"""The audit log: written once, read newest first."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct
+from sqlalchemy import Select, bindparam, func, insert, select
+from sqlalchemy.sql.elements import ColumnElement
+
+from appliance.store.engine import Row, Tx
+from appliance.store.tables import audit, memberships, users
+from appliance.store.values import from_json, to_json
+
+_a = audit.c
+
+
+class NewEntry(Struct, frozen=True):
+    """One thing that happened. `trigger_type`: user, system, device or unknown."""
+
+    at: int
+    event: str
+    scope_type: str
+    scope_id: str | None
+    team_id: str | None
+    instance_id: str | None
+    user_id: str | None
+    username: str | None
+    trigger_type: str
+    source: str | None
+    body: dict[str, Any]
+
+
+class EntryRow(NewEntry, frozen=True):
+    """A stored entry; `seq` is its id and its cursor."""
+
+    seq: int
+
+
+class Filter(Struct, frozen=True):
+    """Which entries: those of a team, of an instance, or of any other scope; then by event and by name."""
+
+    scope: str
+    id: str | None
+    events: tuple[str, ...] = ()
+    username: str | None = None
+
+
+_INSERT = insert(audit)
+_MEMBER = (
+    select(users.c.username)
+    .join_from(users, memberships, memberships.c.user_id == users.c.id)
+    .where(users.c.id == bindparam("user"), memberships.c.team_id == bindparam("team"))
+)
+
+
+def _scoped(scope: str, *, name: bool) -> tuple[ColumnElement[bool], ...]:
+    if scope in ("team", "project"):
+        column: ColumnElement[Any] = _a.team_id if scope == "team" else _a.instance_id
+        # One person's entries are few beside a team's: with a name the index of names is the one to walk.
+        return ((func.coalesce(column, "") if name else column) == bindparam("of"),)
+    if scope == "platform":
+        return (_a.scope_type == bindparam("of"), _a.scope_id.is_(None))
+    return (_a.scope_type == scope, _a.scope_id == bindparam("of"))
+
+
+def _statement(scope: str, *, event: bool, name: bool) -> Select[Any]:
+    statement = select(audit).where(*_scoped(scope, name=name), _a.seq < bindparam("before"))
+    if event:
+        statement = statement.where(_a.event == bindparam("named"))
+    if name:
+        statement = statement.where(_a.username == bindparam("by"))
+    return statement.order_by(_a.seq.desc()).limit(bindparam("most"))
+
+
+SCOPES = ("team", "project", "platform", "application", "user")
+# Every statement there is, so that each is compiled once.
+STATEMENTS = {
+    (scope, event, name): _statement(scope, event=event, name=name)
+    for scope in SCOPES
+    for event in (False, True)
+    for name in (False, True)
+}
+NEWEST = 2**62  # larger than any seq
+
+
+def write(tx: Tx, new: NewEntry) -> None:
+    """Append an entry."""
+    tx.run(
+        _INSERT,
+        created_at=new.at,
+        event=new.event,
+        scope_type=new.scope_type,
+        scope_id=new.scope_id,
+        team_id=new.team_id,
+        instance_id=new.instance_id,
+        user_id=new.user_id,
+        username=new.username,
+        trigger_type=new.trigger_type,
+        source=new.source,
+        body=to_json(new.body),
+    )
+
+
+def page(tx: Tx, wanted: Filter, *, before: int | None, limit: int) -> list[EntryRow]:
+    """The newest entries older than `before`, newest first.
+
+    Several events are read one after another and merged: each reads at most `limit` rows in the order of the index,
+    where an `IN` would sort all there are.
+    """
+    key = (wanted.scope, bool(wanted.events), wanted.username is not None)
+    params: dict[str, Any] = {"of": wanted.id if wanted.scope != "platform" else "platform"}
+    params |= {"before": before if before is not None else NEWEST, "most": limit}
+    if wanted.username is not None:
+        params["by"] = wanted.username
+    rows: list[Row] = []
+    for event in wanted.events or (None,):
+        rows += tx.all(STATEMENTS[key], **params, **({"named": event} if event else {}))
+    rows.sort(key=lambda row: -int(row["seq"]))
+    return [_entry(row) for row in rows[:limit]]
+
+
+def member_name(tx: Tx, user_id: str, team_id: str) -> str | None:
+    """The user's name if he belongs to the team."""
+    row = tx.one(_MEMBER, user=user_id, team=team_id)
+    return row["username"] if row else None
+
+
+def _entry(row: Row) -> EntryRow:
+    return EntryRow(
+        seq=row["seq"],
+        at=row["created_at"],
+        event=row["event"],
+        scope_type=row["scope_type"],
+        scope_id=row["scope_id"],
+        team_id=row["team_id"],
+        instance_id=row["instance_id"],
+        user_id=row["user_id"],
+        username=row["username"],
+        trigger_type=row["trigger_type"],
+        source=row["source"],
+        body=from_json(row["body"]),
+    )

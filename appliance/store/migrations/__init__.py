@@ -1,0 +1,1 @@
+"""Alembic scripts; run by `python -m appliance.store.migrations`, never imported by the appliance itself."""

@@ -1,0 +1,114 @@
+"""Accounts of people."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+from sqlalchemy import bindparam, func, insert, or_, select, update
+
+from appliance.store.engine import Row, Tx
+from appliance.store.tables import users
+
+
+class NewUser(Struct, frozen=True):
+    """An account to add; user name and e-mail address are unique whatever their case."""
+
+    id: str
+    username: str
+    name: str
+    email: str
+    password_hash: str
+    admin: bool
+    default_team_id: str | None
+    created_at: int
+
+
+class UserRow(NewUser, frozen=True):
+    """An account as it is stored."""
+
+    email_verified: bool
+    password_expired: bool
+    suspended: bool
+
+
+_INSERT = insert(users)
+_BY_ID = select(users).where(users.c.id == bindparam("user"))
+_BY_LOGIN = select(users).where(
+    or_(users.c.username_lower == bindparam("login"), users.c.email_lower == bindparam("login"))
+)
+_FIRST_ADMIN = select(users).where(users.c.admin == 1, users.c.suspended == 0).order_by(users.c.seq).limit(1)
+_ADMINS = select(func.count().label("count")).where(users.c.admin == 1, users.c.suspended == 0)
+_ANY = select(users.c.seq).limit(1)
+_SET_PASSWORD = update(users).where(users.c.id == bindparam("user"))
+_SET_SUSPENDED = update(users).where(users.c.id == bindparam("user"))
+
+
+def add(tx: Tx, new: NewUser) -> None:
+    """Raises Conflict when the user name or the e-mail address is taken."""
+    tx.run(
+        _INSERT,
+        id=new.id,
+        username=new.username,
+        username_lower=new.username.lower(),
+        name=new.name,
+        email=new.email,
+        email_lower=new.email.lower(),
+        password_hash=new.password_hash,
+        admin=int(new.admin),
+        default_team_id=new.default_team_id,
+        created_at=new.created_at,
+        updated_at=new.created_at,
+    )
+
+
+def get(tx: Tx, user_id: str) -> UserRow | None:
+    """By id."""
+    return _user(tx.one(_BY_ID, user=user_id))
+
+
+def by_login(tx: Tx, login: str) -> UserRow | None:
+    """By user name or e-mail address, whatever their case."""
+    return _user(tx.one(_BY_LOGIN, login=login.lower()))
+
+
+def first_admin(tx: Tx) -> UserRow | None:
+    """The oldest administrator who is not suspended."""
+    return _user(tx.one(_FIRST_ADMIN))
+
+
+def admin_count(tx: Tx) -> int:
+    """How many administrators can log in."""
+    row = tx.one(_ADMINS)
+    return int(row["count"]) if row else 0
+
+
+def exist(tx: Tx) -> bool:
+    """Whether there is any account."""
+    return tx.one(_ANY) is not None
+
+
+def set_password(tx: Tx, user_id: str, password_hash: str, at: int) -> None:
+    """Replace the password; it no longer counts as expired."""
+    tx.run(_SET_PASSWORD, user=user_id, password_hash=password_hash, password_expired=0, updated_at=at)
+
+
+def set_suspended(tx: Tx, user_id: str, suspended: bool, at: int) -> None:
+    """Keep somebody out, or let him in again."""
+    tx.run(_SET_SUSPENDED, user=user_id, suspended=int(suspended), updated_at=at)
+
+
+def _user(row: Row | None) -> UserRow | None:
+    if row is None:
+        return None
+    return UserRow(
+        id=row["id"],
+        username=row["username"],
+        name=row["name"],
+        email=row["email"],
+        password_hash=row["password_hash"],
+        admin=bool(row["admin"]),
+        default_team_id=row["default_team_id"],
+        created_at=row["created_at"],
+        email_verified=bool(row["email_verified"]),
+        password_expired=bool(row["password_expired"]),
+        suspended=bool(row["suspended"]),
+    )
