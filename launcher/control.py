@@ -14,17 +14,31 @@ from launcher.loglines import Splitter
 from launcher.process import Output
 
 
+class Kept:
+    """What one Node-RED asks us to hand to its successor: who is logged in to the editor, with refresh tokens.
+
+    Lives in memory only, so that a restart of Node-RED asks nobody to log in again and no secret meets the disk.
+    """
+
+    def __init__(self) -> None:
+        self.value: Any = None
+
+
 class Control:
     """Our end of the channel, and the child's until `attach`. `take` gets each document that Node-RED sends."""
 
-    def __init__(self, take: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(self, take: Callable[[dict[str, Any]], None], kept: Kept) -> None:
         self._ours, self._childs = socket.socketpair()
-        self._take = take
+        self._take, self._kept = take, kept
         self._output: Output | None = None
 
     @property
     def child_fd(self) -> int:
         return self._childs.fileno()
+
+    def boot(self, document: Mapping[str, Any]) -> None:
+        """Queue the boot document, which the child reads before all else. The buffer is empty: nothing waits."""
+        self.send({"boot": {**document, "kept": self._kept.value}})
 
     def send(self, document: Mapping[str, Any]) -> None:
         """Hand one document to Node-RED; lost when it is gone or does not read. Never waits."""
@@ -46,4 +60,8 @@ class Control:
     def _line(self, line: bytes) -> None:
         # What is not ours to understand is passed over: the flow shares this process and may write here.
         with contextlib.suppress(msgspec.DecodeError, RecursionError):
-            self._take(msgspec.json.decode(line, type=dict[str, Any]))
+            document = msgspec.json.decode(line, type=dict[str, Any])
+            if document.get("event") == "keep":
+                self._kept.value = document.get("value")
+            else:
+                self._take(document)

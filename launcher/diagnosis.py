@@ -7,12 +7,16 @@ from collections.abc import Sequence
 from launcher.process import Exit
 
 _MEMORY = (b"heap out of memory", b"v8::internal::heap::")
+# Our storage plugin ends Node-RED with this rather than let it open an empty editor over flows it could not read.
+_NO_FLOWS = 75
 _UNCAUGHT = (b"uncaughtexception", b"uncaught exception")
 
 
 def diagnose(ended: Exit, tail: Sequence[bytes]) -> tuple[str, str]:
     """`tail`: the last log entries, as JSON."""
     text = b"\n".join(tail).lower()
+    if ended.code == _NO_FLOWS:
+        return "no_flows", "The appliance gave no flows: it may be away or starting; the log of the appliance says why."
     if any(mark in text for mark in _MEMORY):
         return "out_of_memory", "Node-RED ran out of memory: give the instance more, or make its flows lighter."
     if ended.signal == "SIGKILL":

@@ -21,7 +21,7 @@ from msgspec import Struct
 from launcher import health, http, orphan
 from launcher.appliance import Appliance
 from launcher.config import Options
-from launcher.control import Control
+from launcher.control import Control, Kept
 from launcher.crashloop import CrashLoop, Retry
 from launcher.diagnosis import diagnose
 from launcher.loglines import Log, Splitter
@@ -94,6 +94,7 @@ class NodeRed:
         self._retry: asyncio.TimerHandle | None = None
         self._watching: asyncio.Task[None] | None = None
         self._launch: Launch | None = None
+        self._kept = Kept()
         self._up_at: float | None = None
         self._spawned_ms = -1
 
@@ -233,8 +234,8 @@ class NodeRed:
             self._accepted = max(self._accepted, self.status.generation)
         if settings.disableAutoSafeMode is not None:
             self._auto_safe = not settings.disableAutoSafeMode
-        interval = settings.healthCheckInterval
-        self._interval_s = interval / 1000 if interval and interval > 1000 else health.INTERVAL_S
+        if (interval := settings.healthCheckInterval or 0) > 1000:
+            self._interval_s = interval / 1000
 
     def _prepared(self, task: asyncio.Task[Launch | None]) -> None:
         self._preparing = None
@@ -256,8 +257,8 @@ class NodeRed:
             self._failed("unexpected_error", f"{type(error).__name__}: {error}")
 
     def _spawn(self, launch: Launch) -> None:
-        control = Control(lambda document: self._inbox.put_nowait(_Heard(control, document)))
-        control.send({"boot": launch.boot})
+        control = Control(lambda document: self._inbox.put_nowait(_Heard(control, document)), self._kept)
+        control.boot(launch.boot)
         out, errors = Splitter(self._log.output), Splitter(self._log.output)
         try:
             process = spawn(
@@ -300,7 +301,9 @@ class NodeRed:
         self._log.system(f"Node-RED exited {ended}")
         tail = [line.body for line in self._log.recent(_CRASH_LOG_LINES)]
         reason, message = diagnose(ended, tail)
-        self._crashed(reason, message, ran_s, tail, ended)
+        if reason == "no_flows":
+            return self._failed(reason, message)
+        return self._crashed(reason, message, ran_s, tail, ended)
 
     def _crashed(self, reason: str, message: str, ran_s: float, tail: list[bytes], ended: Exit) -> None:
         info = {"code": ended.code, "signal": ended.signal, "info": message}
@@ -318,8 +321,7 @@ class NodeRed:
     def _again(self, retry: Retry, reason: str, message: str) -> None:
         delay_s = retry.delay_s
         if retry.safe and self._auto_safe and not self._safe:
-            self._safe = True
-            delay_s = min(1.0, delay_s)  # the loop ends here: nothing to wait for
+            self._safe, delay_s = True, min(1.0, delay_s)  # the loop ends here: nothing to wait for
             self._log.system(f"{retry.crashes} crashes in a row: starting in safe mode")
         self._cancel_retry()
         self._retry = asyncio.get_running_loop().call_later(delay_s, self._inbox.put_nowait, _RetryDue())
@@ -356,8 +358,7 @@ class NodeRed:
             task, self._preparing = self._preparing, None
             task.cancel()
             await asyncio.wait([task])
-        process = self._process
-        if process is None:
+        if (process := self._process) is None:
             return True
         self._watch(None)
         self._log.system("Stopping Node-RED")
