@@ -59,7 +59,7 @@ class First(Struct, forbid_unknown_fields=True, frozen=True):
 
     team: str = "Home"
     application: str = "First application"
-    instance: str = ""
+    instance: str = "first"
 
 
 class Config(Struct, forbid_unknown_fields=True, frozen=True):
@@ -133,6 +133,14 @@ def load(root: Path) -> Config:
 
     Raises Invalid with the file, the key and the nearest known key.
     """
+    try:
+        return msgspec.convert(written(root), Config)
+    except msgspec.ValidationError as error:
+        raise Invalid(f"configuration in {root}: {error}", hint="Correct the value and start again.") from error
+
+
+def written(root: Path) -> dict[str, Any]:
+    """What the configuration files of the box at `root` say themselves, without defaults. Raises Invalid."""
     files = [root / "config.toml", *sorted((root / "config.d").glob("*.toml"))]
     merged: dict[str, Any] = {}
     for file in files:
@@ -140,10 +148,7 @@ def load(root: Path) -> Config:
             document = _read(file)
             _check_keys(document, Config, file, "")
             _merge(merged, document)
-    try:
-        return msgspec.convert(merged, Config)
-    except msgspec.ValidationError as error:
-        raise Invalid(f"configuration in {root}: {error}", hint="Correct the value and start again.") from error
+    return merged
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -75,6 +75,6 @@ class LogQuery(Struct, kw_only=True):
 
 
 class LogStreamQuery(Struct, kw_only=True):
-    """`cursor`: the stamp of the last entry the client has; without it the stream begins with what is in memory."""
+    """`cursor`: the stamp of the last entry the client has; without it the stream begins with what comes now."""
 
     cursor: str | None = None

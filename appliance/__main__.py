@@ -1,0 +1,101 @@
+"""`python -m appliance`: the verbs that are the server itself. Everything else is the command `weir`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from appliance.config import Home, default_home
+from appliance.errors import WeirError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """0 done, 1 refused with cause and next step on stderr, 2 wrong usage, 130 interrupted."""
+    arguments = _parser().parse_args(argv)
+    home = Home(Path(arguments.home).absolute())
+    try:
+        return int(arguments.run(home, arguments) or 0)
+    except WeirError as error:
+        print(f"weir: {error.message}", file=sys.stderr)
+        if error.hint:
+            print(f"      {error.hint}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m appliance", description="Run one Weir box.")
+    verbs = parser.add_subparsers(required=True, metavar="VERB")
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("--home", default=str(default_home()), help="directory of the box (default: %(default)s)")
+    serve = verbs.add_parser("serve", parents=[shared], help="run the appliance in the foreground")
+    serve.set_defaults(run=_serve)
+    up = verbs.add_parser("up", parents=[shared], help="start the box and wait until it is ready")
+    up.add_argument("--detach", action="store_true", help="do not open the terminal UI")
+    up.set_defaults(run=_up)
+    down = verbs.add_parser("down", parents=[shared], help="stop everything of the box")
+    down.set_defaults(run=_down)
+    migrate = verbs.add_parser("migrate", parents=[shared], help="bring the database up to date")
+    migrate.set_defaults(run=_migrate)
+    stack = verbs.add_parser("stack", help="Node-RED stacks").add_subparsers(required=True, metavar="VERB")
+    build = stack.add_parser("build", parents=[shared], help="build a stack unless it is built")
+    build.add_argument("name", nargs="?", default="", metavar="NAME")
+    build.set_defaults(run=_build)
+    return parser
+
+
+def _serve(home: Home, _: argparse.Namespace) -> int:
+    import asyncio
+
+    from appliance.main import serve
+
+    return asyncio.run(serve(home.root))
+
+
+def _up(home: Home, arguments: argparse.Namespace) -> int:
+    from appliance.up import up
+
+    up(home, _say)
+    if not arguments.detach and sys.stdin.isatty() and sys.stdout.isatty():
+        os.environ["WEIR_HOME"] = str(home.root)
+        os.execv(sys.executable, [sys.executable, "-P", "-m", "tui"])  # noqa: S606 - this terminal becomes the UI's
+    return 0
+
+
+def _down(home: Home, _: argparse.Namespace) -> None:
+    from appliance.up import down
+
+    down(home, _say)
+
+
+def _migrate(home: Home, _: argparse.Namespace) -> None:
+    from appliance.main import lock_of, prepare
+    from appliance.store.migrate import ensure_schema
+
+    prepare(home)
+    lock = lock_of(home)
+    lock.acquire()
+    ensure_schema(home.database, report=_say)
+    _say(f"The database {home.database} is up to date.")
+    lock.release()
+
+
+def _build(home: Home, arguments: argparse.Namespace) -> None:
+    from appliance.system import stacks
+    from appliance.up import build_stack
+
+    name = arguments.name or stacks.DEFAULT
+    build_stack(home, name, _say)
+    _say(f"The stack {name} is built.")
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

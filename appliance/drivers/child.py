@@ -1,0 +1,286 @@
+"""The `child` placer: launchers as processes in sessions of their own, for development, CI and plain containers.
+
+There is no sandbox: instances share the appliance's account. A record on disk says what was placed, written before
+the process exists and again with its identity, so that an appliance with an empty memory finds it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import subprocess
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import msgspec
+from msgspec import Struct
+
+from appliance.drivers.base import DriverUnavailable, PlacementFailed
+from appliance.errors import WeirError
+from appliance.model import InstanceRef, InstanceSpec, Observation, Phase
+from appliance.system import tree
+from appliance.system.files import write_atomic
+from appliance.system.pidfd import Identity, Process, identify, is_alive
+
+OUTPUT_BYTES = 1 << 20  # launcher.out is emptied at a start when it is larger
+MINT_TIMEOUT_S = 30
+
+
+class Command(Struct, frozen=True):
+    """How a launcher is started: `argv` is completed with the arguments of the instance, `env` is all it gets
+    besides HOME. `appliance_url` is what launchers call."""
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    appliance_url: str
+
+
+class Record(Struct, frozen=True):
+    """`placement.json`. Without `identity` the placement was begun and its end is not known."""
+
+    id: str
+    generation: int
+    launcher_port: int
+    node_red_port: int
+    placed_at: datetime
+    identity: Identity | None = None
+
+
+Mint = Callable[[InstanceSpec], Awaitable[str]]
+
+
+class Child:
+    """See `localfs.Placer`."""
+
+    def __init__(self, instances: Path, command: Command, mint: Mint, executor: ThreadPoolExecutor) -> None:
+        self._instances = instances
+        self._command = command
+        self._mint = mint
+        self._executor = executor
+        self._exit_codes: dict[str, tuple[Identity, int | None]] = {}
+        self._watches: dict[Identity, asyncio.Task[None]] = {}
+        self._on_change: Callable[[str], None] = lambda _: None
+
+    def open(self, on_change: Callable[[str], None]) -> None:
+        self._on_change = on_change
+        for instance_id in self.list():
+            record = self._record(InstanceRef(instance_id), self._instances / instance_id)
+            if record and record.identity:
+                self._watch(instance_id, record.identity)
+
+    async def close(self) -> None:
+        watches = list(self._watches.values())
+        for watch in watches:
+            watch.cancel()
+        await asyncio.gather(*watches, return_exceptions=True)
+
+    def list(self) -> Sequence[str]:
+        return [path.parents[1].name for path in self._instances.glob(f"*/{_RECORD}")]
+
+    async def place(self, spec: InstanceSpec, directory: Path) -> Observation:
+        record = Record(spec.id, spec.generation, spec.launcher_port, spec.node_red_port, datetime.now(UTC))
+        try:
+            await self._run(_write_record, directory, record)
+        except OSError as error:
+            raise PlacementFailed("directory", f"cannot write in {directory}: {error.strerror}") from error
+        ticket = await self._ticket(spec)
+        placed = await self._run(self._spawn, spec, directory, record, ticket)
+        assert placed.identity is not None
+        self._exit_codes.pop(spec.id, None)
+        self._watch(spec.id, placed.identity)
+        return _up(placed)
+
+    async def _ticket(self, spec: InstanceSpec) -> str:
+        try:
+            async with asyncio.timeout(MINT_TIMEOUT_S):
+                return await self._mint(spec)
+        except (WeirError, TimeoutError) as error:
+            raise DriverUnavailable(f"no boot ticket for the launcher: {error or 'the store is slow'}") from error
+
+    async def end(self, ref: InstanceRef, directory: Path, grace: timedelta) -> None:
+        record = await self._run(self._record, ref, directory)
+        try:
+            await tree.end(record.identity if record else None, directory, grace_s=grace.total_seconds())
+        except tree.StillAlive as error:
+            raise DriverUnavailable(f"{error}; they may be stuck in the kernel: see dmesg") from error
+        self._exit_codes.pop(ref.id, None)
+        try:
+            await self._run(_forget_record, directory)
+        except OSError as error:
+            raise DriverUnavailable(f"cannot remove {directory / _RECORD}: {error.strerror}") from error
+
+    def observe(self, ref: InstanceRef, directory: Path) -> Observation:
+        try:
+            record = self._record(ref, directory)
+        except OSError as error:
+            return Observation(
+                id=ref.id, phase=Phase.UNKNOWN, reason="record_unreadable", message=f"{directory / _RECORD}: {error}"
+            )
+        if record is None:
+            return Observation(id=ref.id, phase=Phase.ABSENT)
+        if record.identity and is_alive(record.identity):
+            return _up(record)
+        return self._exited(record)
+
+    def _exited(self, record: Record) -> Observation:
+        identity, code = self._exit_codes.get(record.id, (None, None))
+        known = record.identity is not None and identity == record.identity
+        return Observation(
+            id=record.id,
+            phase=Phase.EXITED,
+            reason="exited" if record.identity else "interrupted",
+            message=_exit_message(code if known else None),
+            generation=record.generation,
+            handle=_handle(record),
+            pid=record.identity.pid if record.identity else None,
+            since=record.placed_at,
+            exit_code=code if known else None,
+        )
+
+    def _record(self, ref: InstanceRef, directory: Path) -> Record | None:
+        """The record; where it can't be understood, or was never finished, what really runs is looked for."""
+        try:
+            content = (directory / _RECORD).read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        try:
+            record = msgspec.json.decode(content, type=Record)
+        except msgspec.MsgspecError:
+            record = Record(ref.id, 0, 0, 0, datetime.fromtimestamp(0, UTC))
+        if record.identity is not None:
+            return record
+        return _found_running(record, directory)
+
+    def _spawn(self, spec: InstanceSpec, directory: Path, record: Record, ticket: str) -> Record:
+        """Start the launcher, write down who it is, then hand it the ticket: it holds no secret unrecorded."""
+        read, write = os.pipe()
+        try:
+            process = self._popen(spec, directory, read)
+            identity = identify(process.pid)
+            # Watched, signalled and reaped through a pidfd from here on: Popen must not wait for it as well.
+            process.returncode = 0
+            assert identity is not None  # it is our child and nobody has reaped it
+            placed = msgspec.structs.replace(record, identity=identity)
+            _write_record(directory, placed)
+            os.write(write, json.dumps({"ticket": ticket}).encode() + b"\n")
+            return placed
+        except OSError as error:
+            raise PlacementFailed("spawn", f"cannot start the launcher: {error}") from error
+        finally:
+            os.close(read)
+            os.close(write)
+
+    def _popen(self, spec: InstanceSpec, directory: Path, boot_fd: int) -> subprocess.Popen[bytes]:
+        with _output(directory) as output:
+            return subprocess.Popen(
+                [*self._command.argv, *_arguments(spec, directory, self._command.appliance_url, boot_fd)],
+                cwd=directory,
+                env={**self._command.env, "HOME": str(directory)},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+                pass_fds=(boot_fd,),
+            )
+
+    def _watch(self, instance_id: str, identity: Identity) -> None:
+        process = Process.open(identity)
+        if process is None and identity not in self._watches:
+            # Ended already. If it was our child its exit code can still be had, and it must not stay a zombie.
+            process = _opened_zombie(identity)
+        if process is None:
+            self._on_change(instance_id)
+            return
+        watch = asyncio.create_task(self._wait(instance_id, process), name=f"watch launcher {instance_id}")
+        self._watches[identity] = watch
+        watch.add_done_callback(lambda _: self._watches.pop(identity, None))
+
+    async def _wait(self, instance_id: str, process: Process) -> None:
+        try:
+            await process.wait()
+            self._exit_codes[instance_id] = (process.identity, process.reap())
+            self._on_change(instance_id)
+        finally:
+            process.close()
+
+    async def _run(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._executor, function, *arguments)
+
+
+_RECORD = "launcher/placement.json"
+# What the launcher's own exit codes mean.
+_EXITS = {77: " (its boot ticket was refused)", 78: " (its own port is in use)"}
+
+
+def _write_record(directory: Path, record: Record) -> None:
+    write_atomic(directory / _RECORD, msgspec.json.encode(record), 0o600)
+
+
+def _forget_record(directory: Path) -> None:
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        (directory / _RECORD).unlink()
+
+
+def _found_running(record: Record, directory: Path) -> Record:
+    for identity, arguments in tree.launchers(directory).items():
+        generation = int(arguments.get("generation", "0"))
+        return msgspec.structs.replace(record, identity=identity, generation=generation)
+    return record
+
+
+def _opened_zombie(identity: Identity) -> Process | None:
+    try:
+        return Process(identity, os.pidfd_open(identity.pid)) if identify(identity.pid) == identity else None
+    except ProcessLookupError:
+        return None
+
+
+def _output(directory: Path) -> BinaryIO:
+    path = directory / "launcher" / "launcher.out"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+    fd = os.open(path, flags, 0o600)
+    if os.fstat(fd).st_size > OUTPUT_BYTES:
+        os.ftruncate(fd, 0)
+    return os.fdopen(fd, "wb")
+
+
+def _arguments(spec: InstanceSpec, directory: Path, appliance_url: str, boot_fd: int) -> list[str]:
+    assert spec.stack is not None  # the driver has checked
+    arguments = ["--instance", spec.id, "--dir", str(directory), "--appliance", appliance_url]
+    arguments += ["--port", str(spec.launcher_port), "--node-red-port", str(spec.node_red_port)]
+    arguments += ["--node", spec.stack.node, "--node-red", spec.stack.node_red]
+    if spec.stack.compile_cache:
+        arguments += ["--compile-cache", spec.stack.compile_cache]
+    if spec.memory_mb:
+        arguments += ["--memory-mb", str(spec.memory_mb)]
+    return [*arguments, "--generation", str(spec.generation), "--boot-fd", str(boot_fd)]
+
+
+def _up(record: Record) -> Observation:
+    assert record.identity is not None
+    return Observation(
+        id=record.id,
+        phase=Phase.UP,
+        generation=record.generation,
+        handle=_handle(record),
+        pid=record.identity.pid,
+        since=record.placed_at,
+    )
+
+
+def _handle(record: Record) -> dict[str, Any]:
+    identity = msgspec.to_builtins(record.identity) if record.identity else None
+    return {"placer": "child", "identity": identity, "launcher_port": record.launcher_port}
+
+
+def _exit_message(code: int | None) -> str:
+    if code is None:
+        return "the launcher has ended"
+    if code < 0:
+        return f"the launcher was ended by signal {-code}"
+    return f"the launcher ended with exit code {code}{_EXITS.get(code, '')}; see launcher/launcher.out"

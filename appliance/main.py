@@ -1,0 +1,218 @@
+"""The composition root's life: open, run until told to end, close. Instances outlive it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+from appliance import config as configuration
+from appliance import logs, ports
+from appliance.assembly import Parts, assemble
+from appliance.auth.passwords import new_password
+from appliance.auth.secrets import BoxSecrets, open_box
+from appliance.config import Config, Home
+from appliance.errors import Invalid, Unavailable, WeirError
+from appliance.events import Bus
+from appliance.model import SYSTEM, Phase
+from appliance.proxy.controller import Proxy, check_names
+from appliance.schema.instances import CreateInstance
+from appliance.store.engine import Store
+from appliance.store.migrate import ensure_schema
+from appliance.system import tls
+from appliance.system.files import SingleInstanceLock, make_private_dir, write_atomic
+from appliance.system.notify import notify, watchdog
+from appliance.tasks import Tasks
+from appliance.web.app import build
+from appliance.web.listeners import Listeners
+
+log = logging.getLogger(__name__)
+
+PROXY_S = 15.0  # how long readiness waits for nginx's first configuration
+CLOSE_S = 30.0
+
+
+def lock_of(home: Home) -> SingleInstanceLock:
+    """Held by the appliance of this home while it runs."""
+    return SingleInstanceLock(home.run / "appliance.lock")
+
+
+def ready_file(home: Home) -> Path:
+    """Holds the pid of the appliance once it is ready."""
+    return home.run / "ready"
+
+
+def first_password_file(home: Home) -> Path:
+    """The first administrator's password, until somebody has shown it."""
+    return home.state / "first-admin-password"
+
+
+def prepare(home: Home) -> None:
+    """Make the directories of a box. Raises Unavailable."""
+    try:
+        for directory in (home.root, home.run, home.logs):
+            directory.mkdir(mode=0o755, parents=True, exist_ok=True)
+        make_private_dir(home.state)
+    except OSError as error:
+        hint = "Choose another directory with --home, or let this account write there."
+        raise Unavailable(f"cannot make {error.filename}: {error.strerror}", hint=hint) from error
+
+
+async def serve(root: Path) -> int:
+    """Run the appliance of the box at `root` (absolute) until SIGTERM or SIGINT. Raises WeirError when it can't start.
+
+    The first signal ends it in order, the second at once; instances keep running either way.
+    """
+    home = Home(root)
+    prepare(home)
+    lock = lock_of(home)
+    lock.acquire()
+    try:
+        ready_file(home).unlink(missing_ok=True)
+        config = ports.settle(home, configuration.load(home.root))
+        logs.log_to_stderr(config.log_level)
+        check_names(config)
+        stop = _signals()
+        async with _running(home, config) as parts:
+            await _say_ready(home, parts)
+            await stop.wait()
+            notify("STOPPING=1")
+            log.info("stopping; instances keep running")
+            ready_file(home).unlink(missing_ok=True)
+    finally:
+        lock.release()
+    return 0
+
+
+def _signals() -> asyncio.Event:
+    """Set by the first signal; the second ends the process at once (everything on disk is safe to be left so)."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def received() -> None:
+        if stop.is_set():
+            os._exit(1)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, received)
+    return stop
+
+
+@asynccontextmanager
+async def _running(home: Home, config: Config) -> AsyncIterator[Parts]:
+    """Everything started, in the order in which each part needs the others; closed in the opposite order."""
+    async with AsyncExitStack() as stack:
+        bus = Bus()
+        secrets = await asyncio.to_thread(_open_state, home)
+        store = await Store.open(home.database, bus)
+        stack.push_async_callback(store.close)
+        tasks = Tasks()
+        parts = assemble(home, config, secrets, bus, store, tasks)
+        stack.callback(parts.hasher.close)
+        stack.push_async_callback(parts.services.launchers.close)
+        await _first_run(home, config, parts)
+        await asyncio.to_thread(_certificates, home, parts)
+        parts.gate.open()
+        stack.push_async_callback(parts.reconciler.close)
+        await parts.reconciler.start()
+        _shut_gates(parts)
+        listeners = Listeners(build(parts.services), config, home)
+        await listeners.open()
+        stack.push_async_callback(listeners.close)
+        stack.push_async_callback(tasks.close)
+        stack.callback(bus.close)
+        _start(parts, tasks)
+        await _first_instance(parts)
+        tasks.keep("nginx", parts.proxy.run)
+        yield parts
+
+
+def _open_state(home: Home) -> BoxSecrets:
+    secrets = open_box(home.state / "box.key", database=home.database)
+    ensure_schema(home.database, report=log.info)
+    return secrets
+
+
+def _certificates(home: Home, parts: Parts) -> None:
+    """Launchers get the CA's path: it is there before the first one starts. The proxy makes good what fails here."""
+    try:
+        tls.ensure(home, parts.names())
+    except OSError as error:
+        log.warning("the certificates can't be made yet: %s", error)
+
+
+def _shut_gates(parts: Parts) -> None:
+    """After a boot the flags of the last one lie around."""
+    for instance_id in parts.gate.raised():
+        entry = parts.observed.entry(instance_id)
+        if entry is None or entry.observation.phase is not Phase.UP:
+            parts.gate.lower(instance_id)
+
+
+def _start(parts: Parts, tasks: Tasks) -> None:
+    tasks.keep("pages of stopped instances", parts.stopped_pages.run)
+    tasks.start("watchdog", watchdog())
+    parts.reconciler.run(tasks)
+
+
+async def _first_run(home: Home, config: Config, parts: Parts) -> None:
+    """The first administrator. A generated password is on disk before it is in force, so that it can't get lost."""
+    accounts = parts.services.accounts
+    if not await accounts.is_new():
+        return
+    if config.login.admin_password_file:
+        await accounts.bootstrap(_given_password(Path(config.login.admin_password_file)))
+        return
+    file = first_password_file(home)
+    password = file.read_text().strip() if file.exists() else new_password()
+    write_atomic(file, password + "\n", 0o600)
+    await accounts.bootstrap(password)
+    log.info("made the administrator 'admin'; the first password is in %s", file)
+
+
+def _given_password(file: Path) -> str:
+    try:
+        return file.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        hint = "Put the first administrator's password into that file, or remove login.admin_password_file."
+        raise Invalid(f"login.admin_password_file: {error}", hint=hint) from error
+
+
+async def _first_instance(parts: Parts) -> None:
+    """The instance that a box is born with, made once."""
+    accounts, instances = parts.services.accounts, parts.services.instances
+    name = await accounts.first_instance()
+    if name is None:
+        return
+    try:
+        made = await instances.create(SYSTEM, CreateInstance(name=name))
+    except WeirError as error:
+        log.error("the first instance '%s' could not be made: %s", name, error)
+        return
+    await accounts.first_instance_made(made.id)
+
+
+async def _say_ready(home: Home, parts: Parts) -> None:
+    await _proxy_settled(parts.proxy)
+    parts.readiness.ready = True
+    write_atomic(ready_file(home), f"{os.getpid()}\n")
+    notify("READY=1", f"STATUS={parts.services.names()[0]}")
+    log.info("ready: https://%s", parts.services.names()[0])
+    # What was made while starting stays: the collector need not look at it again and again.
+    gc.collect()
+    gc.freeze()
+
+
+async def _proxy_settled(proxy: Proxy) -> None:
+    """Until nginx took its configuration, or refused it, which is a problem that people are told of."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(PROXY_S):
+            while not (proxy.status().version or proxy.status().message):  # noqa: ASYNC110 - once, while starting
+                await asyncio.sleep(0.02)

@@ -1,0 +1,88 @@
+"""Ports that nobody has to choose: found free once, at the first start of a box, and kept.
+
+Several boxes on one machine each get a block of their own. What the configuration names is never changed.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+
+from appliance.config import Config, Home, Listen, written
+from appliance.errors import Conflict
+from appliance.system.files import write_atomic
+from appliance.system.sockets import port_free
+
+Free = Callable[[int], bool]
+BLOCKS = 7
+PROBED = 3  # first ports of a block of instances that must be free
+
+
+def settle(home: Home, config: Config, *, free: Free = port_free) -> Config:
+    """`config` with the ports of this box; chosen and written to `state/ports.toml` at the first call.
+
+    Raises Conflict when none can be found, Invalid for a malformed configuration, OSError.
+    """
+    named: dict[str, Any] = written(home.root).get("listen", {})
+    chosen = _kept(home)
+    if chosen is None:
+        chosen = _choose(config.listen, named, free)
+        lines = "".join(f"{name} = {port}\n" for name, port in chosen.items())
+        head = "# Chosen at the first start. Remove this file to choose anew, or set [listen] in config.toml.\n"
+        write_atomic(home.state / "ports.toml", head + lines)
+    unnamed = {name: port for name, port in chosen.items() if name not in named}
+    return msgspec.structs.replace(config, listen=msgspec.structs.replace(config.listen, **unnamed))
+
+
+def _kept(home: Home) -> dict[str, int] | None:
+    try:
+        document = tomllib.loads((home.state / "ports.toml").read_text("utf-8"))
+    except (FileNotFoundError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+        return None
+    known = set(Listen.__struct_fields__) - {"host"}
+    return {name: port for name, port in document.items() if name in known and isinstance(port, int)}
+
+
+def _choose(listen: Listen, named: dict[str, Any], free: Free) -> dict[str, int]:
+    for block in _blocks(listen):
+        wanted = {name: port for name, port in block.items() if name not in named}
+        if all(_is_free(name, port, free) for name, port in wanted.items()):
+            return {**block, "https": _first(free, listen.https, 8443), "http": _first(free, listen.http, 8080)}
+    raise Conflict(
+        f"no free ports for another box: all {BLOCKS} blocks are in use",
+        code="no_free_ports",
+        hint="Stop a box that is not needed, or choose ports yourself: [listen] in config.toml.",
+    )
+
+
+def _blocks(listen: Listen) -> Iterator[dict[str, int]]:
+    """The configured block, then others beside it; all below the ephemeral ports, which begin at 32768."""
+    yield {name: getattr(listen, name) for name in ("port", "public_base", "node_red_base", "launcher_base")}
+    for number in range(1, BLOCKS):
+        base = 14080 + (number - 1) * 3000
+        yield {
+            "port": 3000 + 10 * number,
+            "public_base": base,
+            "node_red_base": base + 1000,
+            "launcher_base": base + 2000,
+        }
+
+
+def _is_free(name: str, port: int, free: Free) -> bool:
+    return all(free(port + n) for n in range(PROBED if name.endswith("_base") else 1))
+
+
+def _first(free: Free, usual: int, otherwise: int) -> int:
+    """The usual port; where it is taken or needs rights that we lack, the first free one from `otherwise` on."""
+    candidates: list[int] = [usual, *range(otherwise, otherwise + 100)]
+    for port in candidates:
+        if free(port):
+            return port
+    raise Conflict(
+        f"no free port between {otherwise} and {otherwise + 99}",
+        code="no_free_ports",
+        hint="Choose one yourself: listen.https and listen.http in config.toml.",
+    )

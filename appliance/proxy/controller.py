@@ -1,0 +1,282 @@
+"""Keeps nginx as it is wanted: model → text → nginx tests it → rename → reload → verify; last good kept."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import pwd
+import random
+import resource
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from appliance.config import Config, Home
+from appliance.errors import Invalid, WeirError
+from appliance.proxy import pages
+from appliance.proxy.model import Box, ProxyStatus, Site
+from appliance.proxy.process import Nginx, NginxMissing, PortTaken
+from appliance.proxy.render import Rendered, render
+from appliance.system import tls
+from appliance.system.files import write_atomic
+from appliance.system.tls import AcceptedName
+
+log = logging.getLogger(__name__)
+
+RELOAD_EVERY_S = 1.0
+RESYNC_S = 30.0
+RETRY_MAX_S = 60.0
+
+CONFIG = "proxy.config"
+PORT = "proxy.port."  # + number
+TLS = "proxy.tls"
+
+
+class RaiseCondition(Protocol):
+    """Tell people of a problem; raising it again updates it."""
+
+    def __call__(
+        self, key: str, *, title: str, cause: str, evidence: str = "", next_step: str = "", about: str | None = None
+    ) -> None: ...
+
+
+class Proxy:
+    """The reconciler of nginx. `run()` is its only writer; `poke()` may be called from anywhere on the loop.
+
+    `sites` gives all instances that have a public port, `names` the accepted names (read again at every round, so
+    that a new address of the box is taken up). nginx is left running when `run()` is cancelled.
+    """
+
+    def __init__(
+        self,
+        home: Home,
+        config: Config,
+        *,
+        sites: Callable[[], Awaitable[Sequence[Site]]],
+        raise_condition: RaiseCondition,
+        clear_condition: Callable[[str], None],
+        names: Callable[[], list[AcceptedName]] | None = None,
+    ) -> None:
+        self._home = home
+        self._config = config
+        self._sites = sites
+        self._names = names or (lambda: tls.accepted_names(config, socket.gethostname()))
+        self._raise = raise_condition
+        self._clear = clear_condition
+        self._nginx = Nginx(home, config.ingress.nginx)
+        self._poked = asyncio.Event()
+        self._taken: dict[int, str] = {}  # ports that somebody else has -> why
+        self._conditions: set[str] = set()
+        self._version = ""
+        self._count = 0
+        self._message = ""
+
+    def poke(self) -> None:
+        """Something may have changed: look soon. Never blocks; many pokes are one."""
+        self._poked.set()
+
+    def status(self) -> ProxyStatus:
+        """What is in use now. `running` means that it has answered."""
+        pid = self._nginx.pid
+        return ProxyStatus(pid is not None and self._version != "", pid, self._version, self._count, self._message)
+
+    async def run(self) -> None:
+        """For ever: apply what is wanted, then wait for a poke, the end of nginx, or the resync."""
+        try:
+            self._nginx.prepare()
+            if await asyncio.to_thread(self._nginx.adopt):
+                self._version = await self._nginx.version()
+                log.info("adopted nginx, pid %s", self._nginx.pid)
+            failures = 0
+            while True:
+                self._poked.clear()
+                failures = 0 if await self.apply() else failures + 1
+                await asyncio.sleep(RELOAD_EVERY_S)
+                await self._pause(failures)
+        finally:
+            self._nginx.forget()
+
+    async def stop(self) -> None:
+        """End nginx (`weir down`); not while `run()` runs."""
+        await asyncio.to_thread(self._nginx.adopt)
+        await self._nginx.stop()
+
+    async def apply(self) -> bool:
+        """One round; True when nginx runs with what is wanted. Failures become conditions, never exceptions of ours."""
+        try:
+            names = await asyncio.to_thread(self._names)
+            files = await asyncio.to_thread(tls.ensure, self._home, names)
+            self._resolve(TLS)
+        except (OSError, WeirError) as error:
+            self._problem(TLS, "The certificate of this box cannot be renewed", error)
+            return False
+        try:
+            return await self._bring_up(names, files, list(await self._sites()))
+        except (OSError, WeirError) as error:
+            if self._nginx.pid is None and not isinstance(error, PortTaken | NginxMissing):
+                await self._fall_back()
+            self._problem(CONFIG, "The web server of this box does not take its configuration", error)
+            return False
+
+    # -- one round ------------------------------------------------------------------------------------
+
+    async def _bring_up(self, names: list[AcceptedName], files: tls.TlsFiles, sites: list[Site]) -> bool:
+        """Apply; a port that another program has is left out, the rest is served."""
+        for port in list(self._taken):
+            if await asyncio.to_thread(_free, port):
+                del self._taken[port]
+        while True:
+            rendered, served = await asyncio.to_thread(self._render, names, files, sites)
+            try:
+                await self._use(rendered)
+            except PortTaken as error:
+                if error.port in self._taken or error.port == self._config.listen.https:
+                    raise
+                self._taken[error.port] = str(error)
+                self._port_problem(error, sites)
+                continue
+            self._version, self._count, self._message = rendered.version, served, ""
+            self._resolve(CONFIG)
+            self._resolve_ports()
+            return not self._taken
+
+    def _render(self, names: list[AcceptedName], files: tls.TlsFiles, sites: list[Site]) -> tuple[Rendered, int]:
+        pages.write_pages(self._home, tls.fingerprint(files.ca), files.names)
+        served = [site for site in sites if site.public_port not in self._taken]
+        return render(self._box(names, files.cert), served), len(served)
+
+    def _box(self, names: list[AcceptedName], cert: Path) -> Box:
+        listen = self._config.listen
+        return Box(
+            home=str(self._home.root),
+            https_port=listen.https,
+            http_port=None if listen.http in self._taken else listen.http,
+            names=tuple(names),
+            certificate=tls.fingerprint(cert).replace(":", "")[:32],
+            # A placer that runs everything as root has files that only root reads, nginx's socket among them.
+            user=pwd.getpwuid(0).pw_name if os.geteuid() == 0 else "",
+            ipv6=has_ipv6(),
+            workers=min(2, os.cpu_count() or 1),
+            connections=_connections(),
+        )
+
+    async def _use(self, rendered: Rendered) -> None:
+        """Make nginx use this configuration; what was in use stays so when it is refused."""
+        running = self._nginx.pid is not None
+        if not running:
+            self._version, self._count = "", 0
+        if running and await self._nginx.version() == rendered.version:
+            self._nginx.rotate_log()
+            return
+        candidate = self._nginx.config.with_name("candidate.conf")
+        await asyncio.to_thread(write_atomic, candidate, rendered.text, 0o644)
+        await self._nginx.test(candidate)
+        await asyncio.to_thread(candidate.replace, self._nginx.config)
+        try:
+            await (self._nginx.reload(rendered.version) if running else self._nginx.start())
+        except WeirError:
+            await asyncio.to_thread(self._put_back)
+            raise
+        await asyncio.to_thread(write_atomic, self._last_good, rendered.text, 0o644)
+        log.info("nginx, pid %s, uses configuration %s", self._nginx.pid, rendered.version)
+
+    async def _fall_back(self) -> None:
+        """nginx does not run and the wanted configuration is refused: serve what worked last."""
+        await asyncio.to_thread(self._put_back)
+        with contextlib.suppress(OSError, WeirError):
+            if self._nginx.config.exists():
+                await self._nginx.start()
+                self._version = await self._nginx.version()
+
+    @property
+    def _last_good(self) -> Path:
+        return self._nginx.config.with_name("last-good.conf")
+
+    def _put_back(self) -> None:
+        """The file must say what is in use: a restart of nginx by anybody must not meet the refused one."""
+        with contextlib.suppress(FileNotFoundError):
+            write_atomic(self._nginx.config, self._last_good.read_bytes(), 0o644)
+
+    # -- waiting and telling ----------------------------------------------------------------------------
+
+    async def _pause(self, failures: int) -> None:
+        """Until a poke, the end of nginx, or the resync; after failures only time and pokes count."""
+        limit_s = min(RETRY_MAX_S, 2.0**failures) if failures else RESYNC_S * random.uniform(0.9, 1.1)  # noqa: S311
+        waits: list[asyncio.Task[object]] = [asyncio.create_task(self._poked.wait())]
+        if not failures:  # one that ended already counts at once
+            waits.append(asyncio.create_task(self._nginx.exited()))
+        try:
+            await asyncio.wait(waits, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+        if self._version and self._nginx.pid is None:
+            log.warning("nginx has ended; starting it again")
+
+    def _problem(self, key: str, title: str, error: OSError | WeirError) -> None:
+        hint = error.hint if isinstance(error, WeirError) else "Mend that; it is tried again by itself."
+        if self._message != str(error):
+            log.error("%s: %s", title, error)
+        self._message = str(error)
+        self._conditions.add(key)
+        kept = f"Configuration {self._version} stays in use." if self._nginx.pid is not None else "nginx does not run."
+        self._raise(key, title=title, cause=str(error), evidence=kept, next_step=hint)
+
+    def _port_problem(self, error: PortTaken, sites: list[Site]) -> None:
+        site = next((site for site in sites if site.public_port == error.port), None)
+        what = f"Instance {site.name} is not reachable from outside" if site else "The page with the CA is not served"
+        log.error("%s: %s", what, error)
+        key = f"{PORT}{error.port}"
+        self._conditions.add(key)
+        about = site.instance_id if site else None
+        self._raise(key, title=what, cause=str(error), next_step=error.hint, about=about)
+
+    def _resolve(self, key: str) -> None:
+        if key in self._conditions:
+            self._conditions.discard(key)
+            self._clear(key)
+
+    def _resolve_ports(self) -> None:
+        for key in [k for k in self._conditions if k.startswith(PORT) and int(k[len(PORT) :]) not in self._taken]:
+            self._resolve(key)
+
+
+def has_ipv6() -> bool:
+    """Whether this kernel can listen on IPv6."""
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+def _free(port: int) -> bool:
+    """Whether a listener could be opened on all addresses, as nginx would (it sets SO_REUSEADDR too)."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("0.0.0.0", port))  # noqa: S104 - probed and closed
+            probe.listen(1)
+        except OSError:
+            return False
+    return True
+
+
+def _connections() -> int:
+    """Per worker: 1024, fewer where the system allows fewer open files."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    allowed = 4096 if hard == resource.RLIM_INFINITY else hard
+    return max(128, min(1024, (allowed - 64) // 2))
+
+
+def check_names(config: Config) -> None:
+    """Raise Invalid for a name in the configuration that no browser could use."""
+    for text in config.ingress.names:
+        try:
+            tls.parse_name(text)
+        except Invalid as error:
+            raise Invalid(f"config.toml, ingress.names: {error}", code=error.code, hint=error.hint) from error

@@ -1,0 +1,44 @@
+"""What nginx is told, as data. Pure."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from appliance.system.tls import AcceptedName
+
+
+class Box(Struct, frozen=True):
+    """The box's own side of the configuration. Paths are absolute.
+
+    `names` are accepted in the Host header; their ports are the platform's as browsers see it (None: `https_port`).
+    `certificate` is the fingerprint of the leaf in use, so that a renewed one is a changed configuration.
+    """
+
+    home: str
+    https_port: int
+    http_port: int | None  # None: the port is taken by somebody else, so there is no CA page
+    names: tuple[AcceptedName, ...]
+    certificate: str
+    user: str = ""  # account of the workers; only root may choose one
+    ipv6: bool = True
+    workers: int = 1
+    connections: int = 1024
+
+
+class Site(Struct, frozen=True):
+    """One instance as nginx sees it. `name` is shown to people and is data: nothing in it is trusted."""
+
+    instance_id: str
+    name: str
+    public_port: int
+    node_red_port: int
+
+
+class ProxyStatus(Struct, frozen=True):
+    """What the proxy does now. `version` is the configuration that nginx answered with; empty before the first."""
+
+    running: bool
+    pid: int | None
+    version: str
+    sites: int
+    message: str = ""  # why the wanted configuration is not the one in use

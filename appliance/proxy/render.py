@@ -1,0 +1,184 @@
+"""From the model to nginx's configuration. Pure: the same model gives the same text.
+
+Nothing reaches the text unescaped: the templates can print only numbers and `Token`s, and a Token is made here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from msgspec import Struct
+
+from appliance.errors import Invalid
+from appliance.proxy.model import Box, Site
+
+PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'"
+# Runs of Weir's cookies that are cut out of one Cookie header; with more of them none at all is passed.
+COOKIE_STEPS = 6
+
+_WORD = re.compile(r"[A-Za-z0-9_.:\[\]-]+")
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_UNKNOWN_NAME = (
+    "<!doctype html><meta charset=utf-8><meta name=viewport content='width=device-width, initial-scale=1'>"
+    "<title>Unknown name</title><body style='font:17px/1.5 system-ui,sans-serif;margin:2.5rem auto;max-width:34rem;"
+    "padding:0 1.25rem'><h1>This box is not known under that name</h1><p>If it is really meant, add the name on "
+    "the box and load this page again:</p><pre>weir name add $"
+)
+
+
+class Token(str):
+    """Text that is already right for nginx's syntax."""
+
+    __slots__ = ()
+
+
+class Rendered(Struct, frozen=True):
+    """A whole configuration; `version` is what the running nginx answers with once it uses it."""
+
+    text: str
+    version: str
+
+
+def templates() -> Path:
+    """Where the templates are: beside the code when installed, else in the checkout."""
+    package = Path(__file__).resolve().parent.parent
+    installed = package / "_data" / "nginx"
+    return installed if installed.is_dir() else package.parent / "nginx"
+
+
+def render(box: Box, sites: list[Site]) -> Rendered:
+    """The configuration of the box with these instances.
+
+    Raises Invalid for what nginx cannot take: a `$` or a control character in the home's path, an id or a name that
+    is not one, the same public port twice.
+    """
+    _check_ports(box, sites)
+    context = _context(box, sites)
+    plain = _template().render(context, version=Token("0"))
+    version = hashlib.sha256(plain.encode()).hexdigest()[:16]
+    return Rendered(_template().render(context, version=Token(version)), version)
+
+
+def quote(text: str) -> Token:
+    """A quoted parameter. `$` would start a variable and cannot be escaped in nginx, so it is refused."""
+    if "$" in text or _CONTROL.search(text):
+        raise Invalid(
+            f"nginx cannot take {text!r}: it holds a '$' or a control character",
+            code="invalid_path",
+            hint="Choose another folder: --home DIR, or WEIR_HOME.",
+        )
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return Token(f'"{escaped}"')
+
+
+def word(text: str) -> Token:
+    """A parameter of letters, digits and `_.:[]-`; raises Invalid for anything else."""
+    if not _WORD.fullmatch(text):
+        raise Invalid(f"{text!r} is not a plain word", code="invalid_name", hint="Use letters, digits, '.' and '-'.")
+    return Token(text)
+
+
+def remark(text: str) -> Token:
+    """Text in a comment: one line of printable ASCII, whatever it was."""
+    return Token(ascii(text[:80])[1:-1])
+
+
+def _finalize(value: Any) -> Any:
+    if isinstance(value, Token) or (isinstance(value, int) and not isinstance(value, bool)):
+        return value
+    raise TypeError(f"not escaped for nginx: {value!r}")
+
+
+@cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(templates()),
+        undefined=jinja2.StrictUndefined,
+        finalize=_finalize,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=False,  # noqa: S701 - not HTML; `finalize` lets only Tokens through
+    )
+    return environment.get_template("nginx.conf.j2")
+
+
+def _context(box: Box, sites: list[Site]) -> dict[str, Any]:
+    suffix = "" if box.https_port == 443 else f":{box.https_port}"
+    hosts = {name.host: None for name in box.names}
+    return {
+        "file": lambda path: quote(f"{box.home}/{path}"),
+        "unix": lambda path: quote(f"unix:{box.home}/{path}"),
+        "certificate": word(box.certificate),
+        "user": word(box.user) if box.user else "",
+        "workers": box.workers,
+        "connections": box.connections,
+        "files": box.connections * 2 + 64,
+        "ipv6": box.ipv6,
+        "https_port": box.https_port,
+        "http_port": box.http_port,
+        "https_suffix": Token(suffix),
+        "names": [_host(host) for host in hosts],
+        "platform_hosts": list(dict.fromkeys(_host(name.authority(box.https_port)) for name in box.names)),
+        "origins": _origins(box),
+        "unknown_name": _unknown("weir_asked"),
+        "unknown_platform": _unknown("weir_asked_platform"),
+        "page_policy": quote(PAGE_POLICY),
+        "steps": _steps(),
+        "sites": [_site(box, site) for site in sites],
+    }
+
+
+def _host(host: str) -> Token:
+    """A name or address, quoted: as a key of a map a bare word such as `default` would mean something else."""
+    return Token(f'"{word(host)}"')
+
+
+def _unknown(variable: str) -> Token:
+    """The 421 page. `variable` holds the name that was used, reduced by a map to what needs no escaping."""
+    return Token(f'"{_UNKNOWN_NAME}{variable}"')
+
+
+def _origins(box: Box) -> list[tuple[Token, Token]]:
+    """Names whose platform is reached under a port of its own; the first entry of a name wins."""
+    external = {name.host: name.authority(box.https_port) for name in reversed(box.names) if name.port is not None}
+    return [(_host(host), Token(f'"https://{word(target)}"')) for host, target in external.items()]
+
+
+def _steps() -> list[dict[str, Token]]:
+    names = [Token(f"weir_ck{number}") for number in range(1, COOKIE_STEPS + 1)]
+    keys = [Token('"$weir_site|$http_cookie"'), *(Token(f"${name}") for name in names)]
+    return [{"name": name, "key": key} for name, key in zip(names, keys, strict=False)]
+
+
+def _site(box: Box, site: Site) -> dict[str, Token | int]:
+    if not _ID.fullmatch(site.instance_id):
+        raise Invalid(f"{site.instance_id!r} is not an instance id", hint="Report this: ids are made by Weir.")
+    return {
+        "id": Token(site.instance_id),
+        "name": remark(site.name),
+        "upstream": Token(f"weir_{site.instance_id}"),
+        "public_port": site.public_port,
+        "node_red_port": site.node_red_port,
+        "page": Token(f"/{site.instance_id}.html"),
+        "flag": quote(f"{box.home}/run/up/{site.instance_id}"),
+    }
+
+
+def _check_ports(box: Box, sites: list[Site]) -> None:
+    used: dict[int, str] = {box.https_port: "the platform"}
+    if box.http_port is not None:
+        used[box.http_port] = "the CA page"
+    for site in sites:
+        if site.public_port in used:
+            raise Invalid(
+                f"port {site.public_port} is wanted by {site.name!r} and by {used[site.public_port]}",
+                code="port_taken",
+                hint="Change listen.public_base, listen.https or listen.http in config.toml.",
+            )
+        used[site.public_port] = repr(site.name)

@@ -1,0 +1,149 @@
+"""What to do about one instance, given what is wanted and what is seen. Pure: no clock, no I/O, no memory.
+
+The rules, in order:
+
+- What can't be known is left alone. What the database does not know is an orphan: reported, never touched.
+- deleting: remove. suspended: stop.
+- running and stopped both want a launcher of the spec's generation; which of the two it is, the launcher carries
+  out. One that is older is replaced; a wish it has not carried out is told to it, again until it says so.
+- After failures there is a pause, and every transitional phase has a deadline.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from msgspec import Struct
+
+from appliance.model import Desired, InstanceSpec, LauncherReport, LauncherState, Observation, Phase
+from appliance.reconcile.backoff import History, wish_of
+
+LOOK_AGAIN = timedelta(seconds=10)
+TELL_AGAIN = timedelta(seconds=10)
+
+
+class Nothing(Struct, frozen=True):
+    """All is as wanted."""
+
+
+class Ensure(Struct, frozen=True):
+    """Place a launcher for the spec, replacing what is there."""
+
+
+class Stop(Struct, frozen=True):
+    """End the launcher and all below it. With a `reason` that counts as a failure."""
+
+    reason: str = ""
+    message: str = ""
+
+
+class Remove(Struct, frozen=True):
+    """End it, delete its data, forget it."""
+
+
+class Adopt(Struct, frozen=True):
+    """A launcher from before is as wanted: ask it what it does."""
+
+
+class Tell(Struct, frozen=True):
+    """Hand the wish to the living launcher."""
+
+    command: str
+    generation: int
+
+
+class Wait(Struct, frozen=True):
+    """Nothing now; decide again at `until`, or when something happens."""
+
+    until: datetime
+    reason: str
+    message: str = ""
+
+
+class GiveUp(Struct, frozen=True):
+    """Nothing can be done until the spec or the box changes; looked at again at every resync."""
+
+    reason: str
+    message: str
+
+
+Action = Nothing | Ensure | Stop | Remove | Adopt | Tell | Wait | GiveUp
+
+
+def decide(
+    spec: InstanceSpec | None,
+    observation: Observation,
+    report: LauncherReport | None,
+    history: History,
+    now: datetime,
+    *,
+    start_timeout: timedelta,
+) -> Action:
+    """The one next step. `report` is of the observed launcher, or None."""
+    if spec is None:
+        return Nothing()
+    if observation.phase is Phase.UNKNOWN:
+        return Wait(now + LOOK_AGAIN, observation.reason, observation.message)
+    if spec.desired is Desired.DELETING:
+        return _paused(spec, history, now) or Remove()
+    if spec.desired is Desired.SUSPENDED:
+        return Nothing() if observation.phase is Phase.ABSENT else _paused(spec, history, now) or Stop()
+    if (deadline := _in_motion(observation, history, start_timeout)) is not None and now < deadline:
+        return Wait(deadline, observation.phase.value)
+    if observation.phase is Phase.UP and observation.generation == spec.generation:
+        return _living(spec, report, history, now, start_timeout)
+    return _place(spec, history, now)
+
+
+def _in_motion(observation: Observation, history: History, start_timeout: timedelta) -> datetime | None:
+    """Until when somebody else's placement or stop is left alone; without a start time, not at all."""
+    since = observation.since or history.since
+    if observation.phase in (Phase.CREATING, Phase.STOPPING) and since is not None:
+        return since + start_timeout
+    return None
+
+
+def _place(spec: InstanceSpec, history: History, now: datetime) -> Action:
+    if spec.stack is None:
+        return GiveUp("stack_missing", f"stack '{spec.stack_name}' is not built on this box; run: weir stack build")
+    if history.refused is not None and history.refused.generation == spec.generation:
+        return GiveUp(history.refused.reason, history.refused.message)
+    return _paused(spec, history, now) or Ensure()
+
+
+def _living(
+    spec: InstanceSpec, report: LauncherReport | None, history: History, now: datetime, start_timeout: timedelta
+) -> Action:
+    deadline = (history.since or now) + start_timeout
+    if report is None and now >= deadline:
+        return Stop("launcher_silent", f"the launcher said nothing for {start_timeout.total_seconds():.0f} s")
+    if not history.adopted:
+        return Adopt()
+    if report is None:
+        return Wait(deadline, "starting")
+    if report.command_generation < spec.command_generation:
+        if report.state is LauncherState.LOADING:
+            # It is reading its settings, and they hold the wish: it says so as soon as it has them.
+            return Wait(now + LOOK_AGAIN, "loading")
+        return _tell(spec, report, history, now)
+    return Nothing()
+
+
+def _tell(spec: InstanceSpec, report: LauncherReport, history: History, now: datetime) -> Action:
+    told = history.told
+    if told is not None and told.generation == spec.command_generation and now < told.at + TELL_AGAIN:
+        return Wait(told.at + TELL_AGAIN, "told")
+    return _paused(spec, history, now) or Tell(_command(spec.desired, report.state), spec.command_generation)
+
+
+def _command(desired: Desired, state: LauncherState) -> str:
+    if desired is Desired.STOPPED:
+        return "stop"
+    return "start" if state is LauncherState.STOPPED else "restart"
+
+
+def _paused(spec: InstanceSpec, history: History, now: datetime) -> Wait | None:
+    """The pause after failures; what is wanted anew is not held back by it."""
+    if history.next_try_at is not None and now < history.next_try_at and history.wish == wish_of(spec):
+        return Wait(history.next_try_at, history.reason, history.message)
+    return None

@@ -1,0 +1,69 @@
+"""Where the box and its instances are reached."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from appliance.services.context import Context
+
+INSTANCES = 1000  # numbers of the port table
+
+
+class Addresses:
+    """By the configuration and the first accepted name of the box, asked anew each time."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._listen = context.config.listen
+
+    def platform(self) -> str:
+        """The platform in a browser, without a slash at the end."""
+        return self._context.base_url()
+
+    def appliance(self) -> str:
+        """The platform for launchers and plugins, on this box."""
+        host = self._listen.host
+        return f"http://{f'[{host}]' if ':' in host else host}:{self._listen.port}"
+
+    def api(self, path: str) -> str:
+        """The `links.self` of a resource."""
+        return f"{self.platform()}/api/v1/{path}"
+
+    def host(self) -> str:
+        """The first accepted name without a port."""
+        name = self._context.names()[0]
+        return name if name.endswith("]") or ":" not in name else name.rpartition(":")[0]
+
+    def instance(self, number: int) -> str:
+        """Instance `number` in a browser, without a slash at the end."""
+        return f"https://{self.host()}:{self.public(number)}"
+
+    def platform_port(self) -> int:
+        """The port that browsers use for the platform."""
+        return self._listen.https
+
+    def public(self, number: int) -> int:
+        return self._listen.public_base + number
+
+    def node_red(self, number: int) -> int:
+        return self._listen.node_red_base + number
+
+    def launcher(self, number: int) -> int:
+        return self._listen.launcher_base + number
+
+    def ports(self, number: int) -> tuple[int, int, int]:
+        """Public, Node-RED's and the launcher's port of instance `number`."""
+        return self.public(number), self.node_red(number), self.launcher(number)
+
+
+def free_numbers(addresses: Addresses, taken: set[int], probe: Callable[[int], bool], *, most: int) -> list[int]:
+    """The lowest numbers that no instance holds and whose three ports nobody listens on. Blocks for the probes."""
+    found: list[int] = []
+    for number in range(INSTANCES):
+        ports = addresses.ports(number)
+        if number in taken or max(ports) > 65535 or not all(probe(port) for port in ports):
+            continue
+        found.append(number)
+        if len(found) == most:
+            break
+    return found

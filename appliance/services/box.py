@@ -1,0 +1,193 @@
+"""The box itself: how it is, and what is wrong with it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from datetime import datetime
+from importlib import metadata
+from pathlib import Path
+
+import psutil
+from msgspec import Struct
+
+from appliance.model import Desired, Subject
+from appliance.schema.box import ApplianceStatus, BoxStatus, HostStatus, Problem, StatusInstance
+from appliance.schema.instances import Instance
+from appliance.services.conditions import Condition, Conditions
+from appliance.services.context import Context
+from appliance.services.instances import Instances
+from appliance.services.stacks import Stacks
+from appliance.store import instances as rows
+
+DISK_LOW_FRACTION = 0.05
+DISK_LOW_BYTES = 500 * 1024 * 1024
+MEMORY_LOW_FRACTION = 0.05
+_MIB = 1024 * 1024
+_WANTS_STACK = (Desired.RUNNING, Desired.STOPPED)
+
+
+class Usage(Struct, frozen=True):
+    """What the operating system says: the disk is the one that holds the box's directory."""
+
+    cpu_percent: float
+    memory_used_bytes: int
+    memory_total_bytes: int
+    disk_used_bytes: int
+    disk_free_bytes: int
+    disk_total_bytes: int
+
+
+def measure(directory: Path) -> Usage:
+    """Usage now; the processor's since the last call. Does not wait, but asks the file system."""
+    memory, disk = psutil.virtual_memory(), psutil.disk_usage(str(directory))
+    return Usage(
+        cpu_percent=psutil.cpu_percent(interval=None),
+        memory_used_bytes=memory.total - memory.available,
+        memory_total_bytes=memory.total,
+        disk_used_bytes=disk.used,
+        disk_free_bytes=disk.free,
+        disk_total_bytes=disk.total,
+    )
+
+
+class Box:
+    """`ready` says whether the reconciler has looked at everything once since the start."""
+
+    def __init__(
+        self,
+        context: Context,
+        *,
+        instances: Instances,
+        stacks: Stacks,
+        conditions: Conditions,
+        ready: Callable[[], bool],
+        usage: Callable[[Path], Usage] = measure,
+    ) -> None:
+        self._context = context
+        self._instances = instances
+        self._stacks = stacks
+        self._conditions = conditions
+        self._ready = ready
+        self._usage = usage
+        self._missing_stacks: set[str] = set()
+        self._started_at = context.clock()
+        psutil.cpu_percent(interval=None)  # the first call only marks where the next one begins to count
+
+    async def status(self, subject: Subject) -> BoxStatus:
+        """The appliance, the instances that the subject may see, the machine, and what is wrong."""
+        listed = (await self._instances.list(subject)).instances
+        usage = await asyncio.to_thread(self._usage, self._context.home.root)
+        return BoxStatus(
+            appliance=self._appliance(),
+            instances=[_instance(instance) for instance in listed],
+            host=HostStatus(
+                cpu_percent=usage.cpu_percent,
+                memory_used_bytes=usage.memory_used_bytes,
+                memory_total_bytes=usage.memory_total_bytes,
+                disk_used_bytes=usage.disk_used_bytes,
+                disk_total_bytes=usage.disk_total_bytes,
+            ),
+            problems=await self._problems(subject, listed, usage),
+        )
+
+    async def problems(self, subject: Subject) -> list[Problem]:
+        """What is wrong: with the box for administrators, with an instance for all who may see it."""
+        return (await self.status(subject)).problems
+
+    async def _problems(self, subject: Subject, listed: list[Instance], usage: Usage) -> list[Problem]:
+        self._weigh(usage)
+        await self._look_for_stacks()
+        seen = {instance.id for instance in listed}
+        current = self._conditions.current()
+        return [condition.problem() for condition in current if _may_see(subject, condition, seen)]
+
+    def _appliance(self) -> ApplianceStatus:
+        return ApplianceStatus(
+            pid=os.getpid(),
+            url=self._context.base_url(),
+            version=_version(),
+            started_at=_text(self._started_at),
+            ready=self._ready(),
+            names=list(self._context.names()),
+            home=str(self._context.home.root),
+            ca_url=f"{self._context.base_url()}/ca.crt",
+        )
+
+    def _weigh(self, usage: Usage) -> None:
+        free, total = usage.disk_free_bytes, usage.disk_total_bytes
+        if free < DISK_LOW_BYTES or free < total * DISK_LOW_FRACTION:
+            self._conditions.raise_(
+                "disk_low",
+                title="The disk is nearly full",
+                cause=f"The disk that holds {self._context.home.root} has little space left.",
+                evidence=f"{free // _MIB} MiB of {total // _MIB} MiB are free",
+                next_step="Free some space, for example old logs and backups; when it is full, no deploy can be kept.",
+            )
+        else:
+            self._conditions.clear("disk_low")
+        self._weigh_memory(usage)
+
+    def _weigh_memory(self, usage: Usage) -> None:
+        free = usage.memory_total_bytes - usage.memory_used_bytes
+        if free < usage.memory_total_bytes * MEMORY_LOW_FRACTION:
+            self._conditions.raise_(
+                "memory_low",
+                title="The memory is nearly used up",
+                cause="The programs of this box together need almost all of its memory.",
+                evidence=f"{free // _MIB} MiB of {usage.memory_total_bytes // _MIB} MiB are available",
+                next_step="Suspend an instance that is not needed: weir instance list",
+            )
+        else:
+            self._conditions.clear("memory_low")
+
+    async def _look_for_stacks(self) -> None:
+        """Of all instances, whoever asks; a stack that nobody wants any more is no problem either."""
+        listed = [
+            instance for instance in await self._context.store.read(rows.every) if instance.desired in _WANTS_STACK
+        ]
+        built = await self._stacks.resolve_all({instance.stack_name for instance in listed})
+        wanted: dict[str, list[str]] = {}
+        for instance in listed:
+            if built[instance.stack_name] is None:
+                wanted.setdefault(instance.stack_name, []).append(instance.name)
+        for name in self._missing_stacks - wanted.keys():
+            self._conditions.clear(f"stack_missing:{name}")
+        for name, names in wanted.items():
+            self._conditions.raise_(
+                f"stack_missing:{name}",
+                title=f"The stack {name} is not built",
+                cause="Instances that need it can't start.",
+                evidence=f"wanted by {', '.join(names[:5])}",
+                next_step=f"Run: weir stack build {name}",
+            )
+        self._missing_stacks = set(wanted)
+
+
+def _may_see(subject: Subject, condition: Condition, seen: set[str]) -> bool:
+    return subject.admin or (condition.about is not None and condition.about in seen)
+
+
+def _instance(instance: Instance) -> StatusInstance:
+    return StatusInstance(
+        id=instance.id,
+        name=instance.name,
+        state=instance.meta.state,
+        launcher_pid=instance.meta.launcher_pid,
+        node_red_pid=instance.meta.node_red_pid,
+        url=instance.url,
+        reason=instance.meta.reason,
+        message=instance.meta.message,
+    )
+
+
+def _text(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _version() -> str:
+    try:
+        return metadata.version("weir")
+    except metadata.PackageNotFoundError:
+        return "0"  # run from a checkout that was not installed

@@ -1,0 +1,310 @@
+"""Instances: made, found, told what is wanted of them, and removed.
+
+A command writes what is wanted, with its audit entry, in one transaction, pokes the reconciler and answers at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from msgspec import Struct
+
+from appliance.errors import Conflict, Invalid, NotFound
+from appliance.events import Event
+from appliance.model import Desired, InstanceSpec, LauncherReport, LauncherState, Subject
+from appliance.schema import instances as wire
+from appliance.schema.common import Page
+from appliance.services import deleted, names, settings, views, wishes
+from appliance.services.addresses import Addresses
+from appliance.services.births import Births
+from appliance.services.context import Context, Recorder
+from appliance.services.paging import page_of
+from appliance.services.reach import teams_of
+from appliance.services.stacks import Stacks
+from appliance.store import instances, library, storage
+from appliance.store.engine import Tx
+from appliance.store.instances import InstanceRow
+
+Poke = Callable[[str], None]
+LONGEST_TEXT = 2000
+MOST_VERSIONS = 16
+
+
+class Live(Protocol):
+    """What is seen of instances right now, in memory (`reconcile.observed.Observed`)."""
+
+    def meta(self, instance_id: str, desired: Desired) -> wire.InstanceMeta: ...
+
+    def report(self, instance_id: str, report: LauncherReport) -> None: ...
+
+
+class _Remains(Struct, frozen=True):
+    row: InstanceRow
+    stored: dict[str, bytes]
+    library: list[library.Entry]
+    sealed: str
+
+
+class Instances:
+    """Everything the platform does with instances. Rights are checked before; guards of logic are here."""
+
+    def __init__(
+        self,
+        context: Context,
+        *,
+        audit: Recorder,
+        stacks: Stacks,
+        live: Live,
+        poke: Poke,
+        probe: Callable[[int], bool],
+    ) -> None:
+        self._context = context
+        self._audit = audit
+        self._stacks = stacks
+        self._live = live
+        self._addresses = Addresses(context)
+        self._poke = poke
+        self._births = Births(context, audit=audit, addresses=self._addresses, probe=probe)
+        self._versions: dict[str, dict[str, str]] = {}
+
+    async def create(self, subject: Subject, body: wire.CreateInstance) -> wire.Instance:
+        """Make an instance and want it running. What the body leaves out is the box's default.
+
+        Raises Conflict `invalid_project_name` (malformed, reserved, taken) or when all ports are taken, Invalid for
+        an unknown application, type, stack or template and for flows that Node-RED could not load.
+        """
+        row = await self._births.create(subject, body)
+        self._poke(row.id)
+        return self._view(row)
+
+    async def check_name(self, name: str) -> None:
+        """Raises what `create` would raise for this name."""
+        checked = names.check_name(name)
+        if await self._context.store.read(lambda tx: instances.name_taken(tx, names.safe_name(checked))):
+            raise names.taken(checked)
+
+    async def list(self, subject: Subject) -> wire.Instances:
+        """All instances the subject may see, oldest first."""
+        rows = await self._context.store.read(lambda tx: _visible(tx, subject))
+        return wire.Instances(count=len(rows), instances=[self._view(row) for row in rows])
+
+    async def team_list(self, team_id: str, page: Page | None = None) -> wire.TeamInstances:
+        """A page of a team's instances, oldest first."""
+        rows = await self._context.store.read(lambda tx: instances.of_teams(tx, [team_id]))
+        meta, found = page_of(rows, page, id_of=lambda row: row.id, text_of=lambda row: row.name)
+        return wire.TeamInstances(meta=meta, count=len(found), projects=[self._view(row) for row in found])
+
+    async def application_list(self, application_id: str) -> wire.ApplicationInstances:
+        """All instances of an application, oldest first."""
+        rows = await self._context.store.read(lambda tx: instances.of_application(tx, application_id))
+        return wire.ApplicationInstances(count=len(rows), instances=[self._view(row) for row in rows])
+
+    async def get(self, instance_id: str) -> wire.Instance:
+        """The instance. Raises NotFound."""
+        return self._view(await self._row(instance_id))
+
+    async def find(self, name_or_id: str, subject: Subject) -> str:
+        """The id of an instance the subject may see, by id or by name in any case. Raises NotFound."""
+        found = await self._context.store.read(lambda tx: _find(tx, name_or_id, subject))
+        if found is None:
+            raise NotFound(f"There is no instance '{name_or_id[:80]}'.", hint="See: weir instance list")
+        return found
+
+    async def start(self, subject: Subject, instance_id: str) -> None:
+        """Want it running; by a new launcher when it was suspended. Nothing to do when it runs."""
+        await self._wish(subject, instance_id, wishes.start)
+
+    async def stop(self, subject: Subject, instance_id: str) -> None:
+        """Want Node-RED stopped, its launcher up. Raises Invalid `project_suspended`."""
+        await self._wish(subject, instance_id, wishes.stop)
+
+    async def restart(self, subject: Subject, instance_id: str) -> None:
+        """Want Node-RED started anew with fresh settings. Raises Invalid `project_suspended`."""
+        await self._wish(subject, instance_id, wishes.restart)
+
+    async def suspend(self, subject: Subject, instance_id: str) -> None:
+        """Want no launcher at all. Raises Invalid `project_suspended`."""
+        await self._wish(subject, instance_id, wishes.suspend)
+
+    async def delete(self, subject: Subject, instance_id: str) -> None:
+        """Want it gone. Its flows and credentials are kept in a file that the audit entry names."""
+        await self._wish(subject, instance_id, wishes.delete)
+
+    async def settings_document(self, instance_id: str, kind: str) -> dict[str, Any]:
+        """What a launcher runs the instance with (instance protocol §1.4); `kind` is that of its token.
+
+        Raises Invalid `project_suspended`, NotFound when it is gone or being deleted.
+        """
+        row = await self._row(instance_id)
+        if row.desired is Desired.SUSPENDED:
+            raise wishes.suspended()
+        if row.desired is Desired.DELETING:
+            raise NotFound("The instance is being deleted.")
+        return settings.document(row, self._place(row), ours=kind == "launcher")
+
+    async def report_state(self, instance_id: str, body: wire.UpdateState) -> None:
+        """Take in what a launcher says of itself; versions are kept when they changed.
+
+        Raises Invalid for a state that no launcher has.
+        """
+        spec = await self.spec(instance_id) if body.command_generation is None else None
+        report = _report(body, spec, self._context.clock())
+        self._live.report(instance_id, report)
+        if report.versions and self._versions.get(instance_id) != report.versions:
+            await self._context.store.write(lambda tx: instances.set_versions(tx, instance_id, report.versions))
+            self._versions[instance_id] = report.versions
+
+    async def specs(self) -> builtins.list[InstanceSpec]:
+        """What is wanted, of all instances."""
+        rows = await self._context.store.read(instances.every)
+        built = await self._stacks.resolve_all({row.stack_name for row in rows})
+        return [views.spec(row, built[row.stack_name], self._addresses) for row in rows]
+
+    async def spec(self, instance_id: str) -> InstanceSpec | None:
+        """What is wanted of one instance; None when there is no such row."""
+        row = await self._context.store.read(lambda tx: instances.get(tx, instance_id))
+        if row is None:
+            return None
+        built = await self._stacks.resolve_all({row.stack_name})
+        return views.spec(row, built[row.stack_name], self._addresses)
+
+    async def removed(self, instance_id: str) -> None:
+        """The driver has removed it: keep its flows in `state/deleted`, then drop the row. Idempotent.
+
+        Raises Conflict when its deletion is not wanted, Unavailable when its flows can't be kept; then nothing is lost.
+        """
+        remains = await self._context.store.read(lambda tx: _remains(tx, instance_id))
+        if remains is None:
+            return
+        if remains.row.desired is not Desired.DELETING:
+            raise Conflict(f"The instance '{remains.row.name}' is wanted: it was not asked to be deleted.")
+        directory, row = self._deleted, remains.row
+        await asyncio.to_thread(deleted.keep, directory, row, remains.stored, remains.library, remains.sealed)
+        await self._context.store.write(lambda tx: _drop(tx, row))
+        self._versions.pop(instance_id, None)
+
+    @property
+    def _deleted(self) -> Path:
+        return self._context.home.state / "deleted"
+
+    async def _row(self, instance_id: str) -> InstanceRow:
+        row = await self._context.store.read(lambda tx: instances.get(tx, instance_id))
+        if row is None:
+            raise _unknown()
+        return row
+
+    async def _wish(
+        self, subject: Subject, instance_id: str, decide: Callable[[Desired, str], wishes.Wish | None]
+    ) -> None:
+        seen = await self._row(instance_id)
+        shown = self._live.meta(instance_id, seen.desired).state
+        await self._context.store.write(
+            lambda tx: self._write_wish(tx, subject, instance_id, lambda row: decide(row.desired, shown))
+        )
+        self._poke(instance_id)
+
+    def _write_wish(
+        self, tx: Tx, subject: Subject, instance_id: str, decide: Callable[[InstanceRow], wishes.Wish | None]
+    ) -> None:
+        row = instances.get(tx, instance_id)
+        if row is None:
+            raise _unknown()
+        wish = decide(row)
+        if wish is None:
+            return
+        at = self._context.now_ms()
+        instances.wish(tx, row.id, wish.desired, at=at, placed_anew=wish.placed_anew, command=wish.command)
+        self._audit.record(
+            tx,
+            wish.event,
+            subject=subject,
+            scope_type="project",
+            scope_id=row.id,
+            team_id=row.team_id,
+            instance_id=row.id,
+            body={"project": {"id": row.id, "name": row.name}, **self._told(wish, row, at)},
+        )
+        tx.after_commit(Event("instance.changed", row.id, row.team_id, {"id": row.id}))
+
+    def _told(self, wish: wishes.Wish, row: InstanceRow, at: int) -> dict[str, Any]:
+        """A deletion says where the flows are found afterwards."""
+        if wish.desired is not Desired.DELETING:
+            return {}
+        return {"info": {"kept": str(self._deleted / deleted.file_name(row.name, at))}}
+
+    def _view(self, row: InstanceRow) -> wire.Instance:
+        return views.instance(row, self._live.meta(row.id, row.desired), self._addresses)
+
+    def _place(self, row: InstanceRow) -> settings.Place:
+        addresses, authority = self._addresses, self._context.home.tls / "ca.crt"
+        return settings.Place(
+            forge_url=addresses.platform(),
+            appliance_url=addresses.appliance(),
+            instance_url=addresses.instance(row.number),
+            root_dir=str(self._context.home.instances),
+            node_red_port=addresses.node_red(row.number),
+            public_port=addresses.public(row.number),
+            platform_port=addresses.platform_port(),
+            extra_ca=str(authority) if authority.exists() else None,
+        )
+
+
+def _unknown() -> NotFound:
+    return NotFound("There is no such instance.", hint="See: weir instance list")
+
+
+def _visible(tx: Tx, subject: Subject) -> list[InstanceRow]:
+    teams = teams_of(tx, subject)
+    return instances.every(tx) if teams is None else instances.of_teams(tx, teams)
+
+
+def _find(tx: Tx, name_or_id: str, subject: Subject) -> str | None:
+    located, teams = instances.locate(tx, name_or_id), teams_of(tx, subject)
+    return located[0] if located and (teams is None or located[1] in teams) else None
+
+
+def _remains(tx: Tx, instance_id: str) -> _Remains | None:
+    row, sealed = instances.get(tx, instance_id), instances.sealed_secret(tx, instance_id)
+    if row is None or sealed is None:
+        return None
+    return _Remains(row, storage.bodies(tx, instance_id), library.every(tx, instance_id), sealed)
+
+
+def _drop(tx: Tx, row: InstanceRow) -> None:
+    if instances.remove(tx, row.id):
+        tx.after_commit(Event("token.revoked", row.id, row.team_id))
+        tx.after_commit(Event("instance.removed", row.id, row.team_id, {"id": row.id}))
+
+
+def _report(body: wire.UpdateState, spec: InstanceSpec | None, now: datetime) -> LauncherReport:
+    """A launcher that does not number its reports (0: the newest) and commands is taken to be up to date."""
+    try:
+        state = LauncherState(body.state)
+    except ValueError as error:
+        known = ", ".join(LauncherState)
+        raise Invalid(f"'{body.state[:40]}' is not a state of a launcher.", hint=f"It is one of: {known}.") from error
+    carried_out = spec.command_generation if spec is not None else 0
+    return LauncherReport(
+        state=state,
+        seq=body.seq or 0,
+        pid=body.pid or 0,
+        node_red_pid=body.node_red_pid,
+        command_generation=body.command_generation if body.command_generation is not None else carried_out,
+        versions={key[:32]: value[:64] for key, value in list(body.versions.items())[:MOST_VERSIONS]},
+        reason=body.reason[:64],
+        message=body.message[:LONGEST_TEXT],
+        at=_moment(body.at) or now,
+    )
+
+
+def _moment(text: str | None) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(text or "")
+    except ValueError:
+        return None
+    return moment if moment.tzinfo is not None else None

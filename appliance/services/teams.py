@@ -1,0 +1,254 @@
+"""Teams, roles and applications."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TypeVar
+
+from appliance.errors import Forbidden, Invalid, NotFound
+from appliance.events import Event
+from appliance.model import Role, Subject
+from appliance.schema.common import Links, Meta, Page
+from appliance.schema.users import Application, Applications, CreateApplication, Team, TeamUser
+from appliance.schema.users import Teams as TeamPage
+from appliance.services.context import Context, Recorder
+from appliance.services.people import avatar
+from appliance.store import teams, users
+from appliance.store.engine import Tx
+from appliance.store.ids import new_id
+from appliance.store.teams import ApplicationRow, TeamRow
+from appliance.store.values import iso
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+DEFAULT_LIMIT = 1000
+NAME_LENGTH = 128
+DESCRIPTION_LENGTH = 4096
+CACHE_LIMIT = 10_000
+_GIVEN = (Role.DASHBOARD, Role.VIEWER, Role.MEMBER, Role.OWNER)
+
+
+class Teams:
+    """Answers who may do what where; roles and owners are cached until an event says that they changed."""
+
+    def __init__(self, context: Context, audit: Recorder) -> None:
+        self._context = context
+        self._audit = audit
+        self._roles: OrderedDict[tuple[str, str], Role] = OrderedDict()
+        self._owners: OrderedDict[tuple[str, str], str] = OrderedDict()
+        self._changes = 0
+        context.bus.listen(self._hear)
+
+    async def team(self, team_id: str) -> Team:
+        """Raises NotFound."""
+        return self._shown(await self._context.store.read(lambda tx: teams.get(tx, team_id)))
+
+    async def by_slug(self, slug: str) -> Team:
+        """Raises NotFound."""
+        return self._shown(await self._context.store.read(lambda tx: teams.by_slug(tx, slug)))
+
+    async def teams(self, page: Page) -> TeamPage:
+        """All teams of the box, oldest first."""
+        limit = min(max(page.limit or DEFAULT_LIMIT, 1), DEFAULT_LIMIT)
+
+        def work(tx: Tx) -> list[TeamRow]:
+            return teams.page(tx, after=page.cursor, limit=limit, words=page.query or "")
+
+        rows = await self._context.store.read(work)
+        following = rows[-1].id if len(rows) == limit else None
+        return TeamPage(meta=Meta(next_cursor=following), count=len(rows), teams=[self._shown(row) for row in rows])
+
+    async def role(self, team_id: str, subject: Subject) -> Role:
+        """What the subject is in this team: ADMIN for administrators, NONE for strangers and for instances."""
+        if subject.team_ids is not None and team_id not in subject.team_ids:
+            return Role.NONE
+        if subject.admin:
+            return Role.ADMIN
+        return await self._membership(team_id, subject)
+
+    async def team_user(self, team_id: str, subject: Subject) -> TeamUser:
+        """The caller's own role: his membership's, else ADMIN for an administrator. Raises NotFound for strangers."""
+        role = await self._membership(team_id, subject) or await self.role(team_id, subject)
+        if role is Role.NONE:
+            raise NotFound("There is no such team.")
+        return TeamUser(role=int(role))
+
+    async def team_of(self, kind: str, thing: str) -> str | None:
+        """The team that an `instance`, `application` or `team` belongs to; None when it is not there."""
+        key = (kind, thing)
+        if (known := self._owners.get(key)) is not None:
+            return known
+        before = self._changes
+        found = await self._context.store.read(lambda tx: _team_of(tx, kind, thing))
+        if found is not None and before == self._changes:
+            _keep(self._owners, key, found)
+        return found
+
+    async def set_member(self, subject: Subject, team_id: str, user_id: str, role: Role) -> None:
+        """Add somebody to a team or change his role; in force at once.
+
+        Raises NotFound, Invalid for a role that teams don't have and for the last owner's.
+        """
+        if role not in _GIVEN:
+            raise Invalid(f"{int(role)} is not a team role.", code="invalid_team_role", hint="Use 5, 10, 30 or 50.")
+        await self._context.store.write(lambda tx: self._set_member(tx, subject, team_id, user_id, role))
+
+    async def applications(self, team_id: str) -> Applications:
+        """The applications of a team, oldest first."""
+        rows = await self._context.store.read(lambda tx: teams.applications_of(tx, team_id))
+        shown = [self._application(row) for row in rows]
+        return Applications(count=len(shown), applications=shown)
+
+    async def application(self, application_id: str) -> Application:
+        """Raises NotFound."""
+
+        def work(tx: Tx) -> tuple[ApplicationRow | None, TeamRow | None]:
+            row = teams.application(tx, application_id)
+            return row, teams.get(tx, row.team_id) if row else None
+
+        row, team = await self._context.store.read(work)
+        if row is None:
+            raise NotFound("There is no such application.")
+        return self._application(row, team)
+
+    async def default_application(self, subject: Subject) -> str:
+        """The application that a new instance goes to when none is named: the oldest in which the subject may.
+
+        Raises Invalid `invalid_application` when there is none.
+        """
+        row = await self._context.store.read(lambda tx: _default_application(tx, subject))
+        if row is None:
+            raise Invalid(
+                "There is no application in which you may create instances.",
+                code="invalid_application",
+                hint="Create an application first, or ask an owner of the team.",
+            )
+        return row.id
+
+    async def create_application(self, subject: Subject, body: CreateApplication) -> Application:
+        """Raises Invalid for a bad name, NotFound for the team."""
+        name = body.name.strip()
+        if not name or len(name) > NAME_LENGTH or len(body.description) > DESCRIPTION_LENGTH:
+            raise Invalid(
+                f"An application needs a name of at most {NAME_LENGTH} characters "
+                f"and a description of at most {DESCRIPTION_LENGTH}.",
+                code="invalid_application_name",
+                hint="Choose another name.",
+            )
+        now = self._context.now_ms()
+        new = ApplicationRow(new_id(), body.team_id, name, body.description, now, now)
+        team = await self._context.store.write(lambda tx: self._add_application(tx, subject, new))
+        return self._application(new, team)
+
+    async def _membership(self, team_id: str, subject: Subject) -> Role:
+        if subject.kind != "user" or subject.user_id is None:
+            return Role.NONE
+        key = (team_id, subject.user_id)
+        if (known := self._roles.get(key)) is not None:
+            return known
+        before = self._changes
+        found = await self._context.store.read(lambda tx: teams.role(tx, *key))
+        if before == self._changes:
+            _keep(self._roles, key, found)
+        return found
+
+    def _hear(self, event: Event) -> None:
+        if event.kind in ("instance.state", "audit"):
+            return
+        self._changes += 1
+        for cache in (self._roles, self._owners):
+            for key in [key for key in cache if event.key in key]:
+                del cache[key]
+
+    def _set_member(self, tx: Tx, subject: Subject, team_id: str, user_id: str, role: Role) -> None:
+        team, user = teams.get(tx, team_id), users.get(tx, user_id)
+        if team is None or user is None:
+            raise NotFound("There is no such team or user.")
+        before = teams.role(tx, team_id, user_id)
+        if before is Role.OWNER and role is not Role.OWNER and teams.owner_count(tx, team_id) == 1:
+            raise Invalid("A team keeps at least one owner.", hint="Make somebody else an owner first.")
+        teams.set_role(tx, team_id, user_id, role)
+        # Tokens are looked at again, and so are roles: both caches drop what names this user.
+        tx.after_commit(Event("token.revoked", user_id, team_id))
+        self._audit.record(
+            tx,
+            "team.user.role-changed" if before else "team.user.added",
+            subject=subject,
+            scope_type="team",
+            scope_id=team_id,
+            team_id=team_id,
+            body={"user": {"id": user_id, "username": user.username}, "role": int(role)},
+        )
+
+    def _add_application(self, tx: Tx, subject: Subject, new: ApplicationRow) -> TeamRow:
+        team = teams.get(tx, new.team_id)
+        if team is None:
+            raise NotFound("There is no such team.")
+        if team.suspended:
+            raise Forbidden("The team is suspended.", hint="Ask an administrator of this box.")
+        teams.add_application(tx, new)
+        self._audit.record(
+            tx,
+            "application.created",
+            subject=subject,
+            scope_type="application",
+            scope_id=new.id,
+            team_id=new.team_id,
+            body={"application": {"id": new.id, "name": new.name}},
+        )
+        return team
+
+    def _shown(self, row: TeamRow | None) -> Team:
+        if row is None:
+            raise NotFound("There is no such team.")
+        base_url = self._context.base_url()
+        return Team(
+            id=row.id,
+            name=row.name,
+            slug=row.slug,
+            avatar=avatar(row.name, base_url),
+            suspended=row.suspended,
+            links=Links(self=f"{base_url}/api/v1/teams/{row.id}"),
+            instance_count=row.instance_count,
+            member_count=row.member_count,
+            device_count=0,
+            created_at=iso(row.created_at),
+            updated_at=iso(row.updated_at),
+            properties=row.properties,
+        )
+
+    def _application(self, row: ApplicationRow, team: TeamRow | None = None) -> Application:
+        base_url = self._context.base_url()
+        return Application(
+            id=row.id,
+            name=row.name,
+            description=row.description,
+            links=Links(self=f"{base_url}/api/v1/applications/{row.id}"),
+            created_at=iso(row.created_at),
+            updated_at=iso(row.updated_at),
+            team=None if team is None else {"id": team.id, "name": team.name, "slug": team.slug},
+        )
+
+
+def _team_of(tx: Tx, kind: str, thing: str) -> str | None:
+    if kind == "team":
+        row = teams.get(tx, thing)
+        return row.id if row else None
+    if kind in ("instance", "application"):
+        return teams.team_of(tx, kind, thing)
+    raise ValueError(f"nothing of kind {kind} belongs to a team")
+
+
+def _default_application(tx: Tx, subject: Subject) -> ApplicationRow | None:
+    mine = teams.applications_owned(tx, subject.user_id) if subject.user_id else []
+    allowed = [row for row in mine if subject.team_ids is None or row.team_id in subject.team_ids]
+    if allowed:
+        return allowed[0]
+    return teams.oldest_application(tx) if subject.admin and subject.team_ids is None else None
+
+
+def _keep(cache: OrderedDict[K, V], key: K, value: V) -> None:
+    cache[key] = value
+    while len(cache) > CACHE_LIMIT:
+        cache.popitem(last=False)

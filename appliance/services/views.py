@@ -1,0 +1,106 @@
+"""Instances as the API shows them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from appliance.model import InstanceSpec, StackRef
+from appliance.schema.common import Links
+from appliance.schema.instances import Instance, InstanceMeta, Named, StackSummary, TemplateSummary
+from appliance.schema.users import ApplicationSummary
+from appliance.services import settings
+from appliance.services.addresses import Addresses
+from appliance.store.instances import InstanceRow
+from appliance.store.values import iso
+
+
+def instance(row: InstanceRow, meta: InstanceMeta, addresses: Addresses) -> Instance:
+    """The whole instance; hidden variables and passwords are left out."""
+    own: dict[str, Any] = {"palette": {"modules": []}, "env": [], **settings.public(row.settings)}
+    return Instance(
+        id=row.id,
+        name=row.name,
+        safe_name=row.safe_name,
+        url=url(row, addresses),
+        hostname=addresses.host(),
+        created_at=iso(row.created_at),
+        updated_at=iso(row.updated_at),
+        links=_links(addresses, "projects", row.id),
+        application=_application(row, addresses),
+        team=_team(row, addresses),
+        project_type=Named(id=row.type_id, name=row.type_name),
+        stack=_stack(row, addresses),
+        template=_template(row, addresses),
+        settings=own,
+        launcher_settings=row.launcher_settings,
+        meta=msgspec.structs.replace(meta, versions=meta.versions or row.versions),
+        desired=row.desired.value,
+        ports=dict(zip(("public", "node_red", "launcher"), addresses.ports(row.number), strict=True)),
+        flow_last_updated_at=iso(row.flow_updated_at) if row.flow_updated_at else None,
+    )
+
+
+def url(row: InstanceRow, addresses: Addresses) -> str:
+    """The editor in a browser, without a slash at the end."""
+    return addresses.instance(row.number) + settings.http_admin_root(row)
+
+
+def spec(row: InstanceRow, stack: StackRef | None, addresses: Addresses) -> InstanceSpec:
+    """What a driver needs of the instance."""
+    return InstanceSpec(
+        id=row.id,
+        name=row.name,
+        team_id=row.team_id,
+        desired=row.desired,
+        generation=row.generation,
+        command_generation=row.command_generation,
+        number=row.number,
+        node_red_port=addresses.node_red(row.number),
+        launcher_port=addresses.launcher(row.number),
+        public_port=addresses.public(row.number),
+        stack=stack,
+        stack_name=row.stack_name,
+        memory_mb=settings.memory_mb(row.stack_properties),
+    )
+
+
+def _application(row: InstanceRow, addresses: Addresses) -> ApplicationSummary:
+    return ApplicationSummary(
+        id=row.application_id,
+        name=row.application_name,
+        description=row.application_description,
+        links=_links(addresses, "applications", row.application_id),
+    )
+
+
+def _team(row: InstanceRow, addresses: Addresses) -> dict[str, Any]:
+    links = {"self": addresses.api(f"teams/{row.team_id}")}
+    return {"id": row.team_id, "name": row.team_name, "slug": row.team_slug, "links": links}
+
+
+def _stack(row: InstanceRow, addresses: Addresses) -> StackSummary:
+    return StackSummary(
+        id=row.stack_id,
+        name=row.stack_name,
+        label=row.stack_label,
+        properties=row.stack_properties,
+        links=_links(addresses, "stacks", row.stack_id),
+        replaced_by=row.stack_replaced_by,
+    )
+
+
+def _template(row: InstanceRow, addresses: Addresses) -> TemplateSummary:
+    return TemplateSummary(
+        id=row.template_id,
+        name=row.template_name,
+        description=row.template_description,
+        settings=settings.public(row.template_settings),
+        policy=row.template_policy,
+        links=_links(addresses, "templates", row.template_id),
+    )
+
+
+def _links(addresses: Addresses, plural: str, key: str) -> Links:
+    return Links(self=addresses.api(f"{plural}/{key}"))

@@ -1,0 +1,72 @@
+"""What a command makes of what was wanted before. Pure."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from appliance.errors import Conflict, Invalid, WeirError
+from appliance.model import Desired
+
+
+class Wish(Struct, frozen=True):
+    """What is wanted from now on. `placed_anew`: by a new launcher; `command`: the launcher has to do something."""
+
+    desired: Desired
+    event: str
+    placed_anew: bool = False
+    command: bool = False
+
+
+# `start` for an instance that is in one of these states has nothing to do.
+_ON_ITS_WAY = frozenset({"running", "safe", "starting", "loading", "installing", "restarting"})
+
+
+def start(desired: Desired, shown: str) -> Wish | None:
+    """None when it runs, or is about to."""
+    if desired is Desired.DELETING:
+        raise _deleting()
+    if desired is Desired.SUSPENDED:
+        return Wish(Desired.RUNNING, "project.started", placed_anew=True)
+    if desired is Desired.RUNNING and shown in _ON_ITS_WAY:
+        return None
+    # Given up for good with this launcher: only a new one is tried again.
+    return Wish(Desired.RUNNING, "project.started", placed_anew=shown == "error", command=True)
+
+
+def stop(desired: Desired, shown: str) -> Wish | None:
+    """None when it is stopped already."""
+    _refuse_suspended(desired)
+    return None if desired is Desired.STOPPED else Wish(Desired.STOPPED, "project.stopped", command=True)
+
+
+def restart(desired: Desired, shown: str) -> Wish | None:
+    """Always something to do."""
+    _refuse_suspended(desired)
+    return Wish(Desired.RUNNING, "project.restarted", command=True)
+
+
+def suspend(desired: Desired, shown: str) -> Wish | None:
+    """Always something to do."""
+    _refuse_suspended(desired)
+    return Wish(Desired.SUSPENDED, "project.suspended")
+
+
+def delete(desired: Desired, shown: str) -> Wish | None:
+    """None when it is being deleted already."""
+    return None if desired is Desired.DELETING else Wish(Desired.DELETING, "project.deleted")
+
+
+def suspended() -> Invalid:
+    """The error for an instance that is suspended."""
+    return Invalid("The instance is suspended.", code="project_suspended", hint="Start it: weir instance start NAME")
+
+
+def _refuse_suspended(desired: Desired) -> None:
+    if desired is Desired.DELETING:
+        raise _deleting()
+    if desired is Desired.SUSPENDED:
+        raise suspended()
+
+
+def _deleting() -> WeirError:
+    return Conflict("The instance is being deleted.", code="invalid_state", hint="Create a new one when it is gone.")

@@ -1,0 +1,82 @@
+"""TCP ports: free or not, and whose. Read from /proc, never by connecting to somebody's service."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from pathlib import Path
+
+PROC = Path("/proc")
+_LISTEN = "0A"
+
+
+def port_free(port: int) -> bool:
+    """Whether a listener on `port` could be opened now, on loopback and on all addresses.
+
+    A port that a launcher has bound but does not listen on yet is taken; one that only closed connections still
+    hold (TIME_WAIT, a minute long) is free, as it is for listeners, which set SO_REUSEADDR.
+    """
+    hosts = ("127.0.0.1", "0.0.0.0")  # noqa: S104 - bound for a moment, nobody is listened to
+    if all(_can_bind(host, port, reuse=False) for host in hosts):
+        return True
+    return all(_can_bind(host, port, reuse=True) for host in hosts) and _has_connections(port)
+
+
+def _can_bind(host: str, port: int, *, reuse: bool) -> bool:
+    with socket.socket() as probe:
+        if reuse:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+            if reuse:
+                probe.listen(1)
+        except (OSError, OverflowError):
+            return False
+    return True
+
+
+def _has_connections(port: int) -> bool:
+    """Whether connections, closing or closed, have `port` at this end."""
+    suffix = f":{port:04X}"
+    rows = [line.split() for name in ("net/tcp", "net/tcp6") for line in _lines(PROC / name)]
+    return any(row[1].endswith(suffix) and row[3] != _LISTEN for row in rows)
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text().splitlines()[1:]
+    except OSError:  # no IPv6 in this kernel
+        return []
+
+
+def free_port(*, host: str = "127.0.0.1") -> int:
+    """A port nobody listens on now, chosen by the kernel."""
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
+
+
+def listener_inode(port: int, host: str = "127.0.0.1") -> int | None:
+    """The inode of the socket that listens on exactly `host:port`; None without one, or when several share it."""
+    address = f"{struct.unpack('<I', socket.inet_aton(host))[0]:08X}:{port:04X}"
+    rows = (line.split() for line in _lines(PROC / "net/tcp"))
+    inodes = [int(row[9]) for row in rows if row[1] == address and row[3] == _LISTEN]
+    return inodes[0] if len(inodes) == 1 else None
+
+
+def owns(pid: int, inode: int) -> bool:
+    """Whether process `pid` holds the socket; False when that can't be seen."""
+    wanted = f"socket:[{inode}]"
+    folder = PROC / str(pid) / "fd"
+    try:
+        entries = list(folder.iterdir())
+    except OSError:
+        return False
+    return any(_link(entry) == wanted for entry in entries)
+
+
+def _link(path: Path) -> str:
+    try:
+        return str(path.readlink())
+    except OSError:
+        return ""

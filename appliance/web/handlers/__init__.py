@@ -1,0 +1,1 @@
+"""Handlers by noun: each takes a decoded Ask and returns a struct."""

@@ -1,0 +1,34 @@
+"""The box itself, and what anyone may ask it."""
+
+from __future__ import annotations
+
+import asyncio
+
+from appliance.errors import NotFound
+from appliance.schema.box import BoxStatus, Health
+from appliance.web import pages
+from appliance.web.route import Ask, Reply
+from appliance.web.services import Services
+
+CERTIFICATE = "application/x-x509-ca-cert"
+
+
+async def status(services: Services, ask: Ask[None, None]) -> BoxStatus:
+    return await services.box.status(ask.subject)
+
+
+async def health(services: Services, ask: Ask[None, None]) -> Health:
+    return Health()
+
+
+async def ca(services: Services, ask: Ask[None, None]) -> Reply:
+    """The certificate of the box's own authority, for phones and PCs to install."""
+    try:
+        content = await asyncio.to_thread((services.home.tls / "ca.crt").read_bytes)
+    except OSError as error:
+        raise NotFound("this box has no certificate authority of its own") from error
+    return Reply(content, CERTIFICATE, headers=(("Content-Disposition", 'attachment; filename="weir-ca.crt"'),))
+
+
+async def style(services: Services, ask: Ask[None, None]) -> Reply:
+    return Reply(pages.style(), "text/css; charset=utf-8", headers=(("Cache-Control", "public, max-age=3600"),))

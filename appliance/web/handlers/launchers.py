@@ -1,0 +1,24 @@
+"""What a launcher asks and tells (instance protocol §1.3, §1.10)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from appliance.schema.instances import BootGrant, BootRequest, UpdateState
+from appliance.web.route import Ask
+from appliance.web.services import Services
+
+
+async def boot(services: Services, ask: Ask[None, BootRequest]) -> BootGrant:
+    """Trade a ticket for what the launcher needs. The ticket is the credential, so the route is public."""
+    body = ask.body
+    return await services.tokens.boot(body.ticket, body.instance, body.pid)
+
+
+async def settings(services: Services, ask: Ask[None, None]) -> dict[str, Any]:
+    return await services.instances.settings_document(ask.id, ask.subject.kind)
+
+
+async def update_state(services: Services, ask: Ask[None, UpdateState]) -> dict[str, Any]:
+    await services.instances.report_state(ask.id, ask.body)
+    return {}

@@ -1,0 +1,96 @@
+"""The appliance's three doors, opened and closed together."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+from pathlib import Path
+
+from aiohttp import web
+
+from appliance.config import Config, Home
+from appliance.errors import Unavailable
+
+LINGER_S = 2  # how long the rest of a refused body is read and thrown away, so that its sender hears the answer
+SHUTDOWN_S = 5
+UNIX_PATH_BYTES = 107  # unix(7): sun_path with its closing zero
+
+
+class Listeners:
+    """`api.sock` for root and the appliance's own account, `web.sock` for nginx, and loopback TCP."""
+
+    def __init__(self, app: web.Application, config: Config, home: Home) -> None:
+        self._config = config
+        self._home = home
+        # No cancellation when a client leaves: a command that has begun is finished. Streams notice by themselves.
+        self._runner = web.AppRunner(
+            app,
+            handle_signals=False,
+            access_log=None,
+            handler_cancellation=False,
+            auto_decompress=False,
+            lingering_time=LINGER_S,
+            shutdown_timeout=SHUTDOWN_S,
+            keepalive_timeout=75,
+        )
+
+    async def open(self) -> None:
+        """Listen on all three. Raises Unavailable naming the port or path that can't be had; then none is open."""
+        await self._runner.setup()
+        try:
+            listen = self._config.listen
+            for opened in (
+                _unix(self._home.api_socket, 0o600),
+                _unix(self._home.web_socket, 0o660),
+                _tcp(listen.host, listen.port),
+            ):
+                await web.SockSite(self._runner, opened, backlog=1024).start()
+        except BaseException:
+            await self._runner.cleanup()
+            raise
+
+    async def close(self) -> None:
+        """Stop listening, end the streams, let running requests finish for 5 s, and remove the sockets."""
+        await self._runner.cleanup()
+        for path in (self._home.api_socket, self._home.web_socket):
+            with contextlib.suppress(FileNotFoundError):
+                path.unlink()
+
+
+def _unix(path: Path, mode: int) -> socket.socket:
+    if len(os.fsencode(path)) > UNIX_PATH_BYTES:
+        raise Unavailable(
+            f"{path} is too long for a socket: {UNIX_PATH_BYTES} bytes at most",
+            code="path_too_long",
+            hint="Use a home directory with a shorter path.",
+        )
+    opened = socket.socket(socket.AF_UNIX)
+    try:
+        # What lies there is of an appliance that is gone: main.py holds the lock of this home.
+        path.unlink(missing_ok=True)
+        opened.bind(str(path))
+        path.chmod(mode)
+        opened.setblocking(False)
+    except OSError as error:
+        opened.close()
+        raise Unavailable(f"can't listen on {path}: {error.strerror}", code="socket_unavailable") from error
+    return opened
+
+
+def _tcp(host: str, port: int) -> socket.socket:
+    opened = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    try:
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        opened.bind((host, port))
+        opened.setblocking(False)
+    except OSError as error:
+        opened.close()
+        taken = error.errno == errno.EADDRINUSE
+        raise Unavailable(
+            f"can't listen on {host}:{port}: {error.strerror}",
+            code="port_in_use" if taken else "socket_unavailable",
+            hint=f"See who has it: ss -ltnp 'sport = :{port}'. Or set listen.port in config.toml.",
+        ) from error
+    return opened

@@ -1,0 +1,118 @@
+"""What the box says of itself, and what is wrong with it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from appliance.model import Role
+from appliance.services import conditions
+from appliance.services.box import measure
+from tests.service_rig import GIB, ROOMY, Rig, service_rig
+
+
+@pytest.fixture
+async def rig(home: Path) -> AsyncIterator[Rig]:
+    async with service_rig(home) as rig:
+        yield rig
+
+
+async def test_status(rig: Rig) -> None:
+    made = await rig.create()
+    status = await rig.box.status(rig.admin)
+    assert status.appliance.pid == os.getpid()
+    assert status.appliance.url == "https://box.test:8443"
+    assert status.appliance.ca_url == "https://box.test:8443/ca.crt"
+    assert status.appliance.names == ["box.test:8443", "localhost:8443"]
+    assert status.appliance.started_at == "2026-11-23T12:00:00.000Z"
+    assert status.appliance.home == str(rig.context.home.root)
+    (instance,) = status.instances
+    assert (instance.id, instance.name, instance.state) == (made.id, "line-1", "starting")
+    assert instance.url == made.url
+    assert status.problems == []
+
+
+def test_the_machine_is_really_measured(tmp_path: Path) -> None:
+    usage = measure(tmp_path)
+    assert 0 < usage.memory_used_bytes < usage.memory_total_bytes
+    assert 0 < usage.disk_free_bytes <= usage.disk_total_bytes
+    assert usage.cpu_percent >= 0
+
+
+@pytest.mark.parametrize(
+    ("usage", "key"),
+    [
+        (replace(ROOMY, disk_free_bytes=400 * 1024 * 1024, disk_total_bytes=GIB), "disk_low"),
+        (replace(ROOMY, disk_free_bytes=4 * GIB, disk_total_bytes=100 * GIB), "disk_low"),
+        (replace(ROOMY, memory_used_bytes=4 * GIB - 10_000_000), "memory_low"),
+    ],
+)
+async def test_scarcity_is_a_problem_until_it_is_over(rig: Rig, usage: object, key: str) -> None:
+    rig.usage = usage  # type: ignore[assignment]
+    (problem,) = await rig.box.problems(rig.admin)
+    assert (problem.key, problem.since) == (key, "2026-11-23T12:00:00.000Z")
+    assert problem.cause
+    assert problem.next_step
+    assert "MiB" in problem.evidence
+    rig.clock.forward(hours=1)
+    (still,) = await rig.box.problems(rig.admin)
+    assert still.since == problem.since
+    rig.usage = ROOMY
+    assert await rig.box.problems(rig.admin) == []
+
+
+async def test_a_missing_stack_is_a_problem_only_while_somebody_wants_it(rig: Rig) -> None:
+    made = await rig.create()
+    rig.built.clear()
+    (problem,) = await rig.box.problems(rig.admin)
+    assert problem.key == "stack_missing:node-red-5"
+    assert problem.next_step == "Run: weir stack build node-red-5"
+    assert "line-1" in problem.evidence
+    await rig.instances.suspend(rig.admin, made.id)
+    assert await rig.box.problems(rig.admin) == []
+
+
+async def test_conditions_are_raised_once_and_cleared_once(rig: Rig) -> None:
+    registry = rig.conditions
+    for evidence in ("one", "one", "two"):
+        registry.raise_("proxy", title="nginx refused", cause="bad", evidence=evidence, next_step="look")
+        rig.clock.forward(minutes=1)
+    (condition,) = registry.current()
+    assert (condition.evidence, condition.problem().since) == ("two", "2026-11-23T12:00:00.000Z")
+    registry.clear("proxy")
+    registry.clear("proxy")
+    assert registry.current() == []
+    kinds = [event.kind for event in rig.events if event.kind.startswith("problem.")]
+    assert kinds == ["problem.raised", "problem.cleared"]
+
+
+async def test_conditions_are_bounded(rig: Rig) -> None:
+    for number in range(conditions.MOST + 50):
+        rig.conditions.raise_(f"k{number}", title="t", cause="c")
+    assert len(rig.conditions.current()) == conditions.MOST
+    assert rig.conditions.current()[-1].key == f"k{conditions.MOST + 49}"
+
+
+async def test_the_problems_of_an_instance_go_with_it(rig: Rig) -> None:
+    made = await rig.create()
+    rig.conditions.raise_("spent", title="t", cause="c", about=made.id)
+    rig.conditions.raise_("other", title="t", cause="c", about="somebody")
+    await rig.instances.delete(rig.admin, made.id)
+    await rig.instances.removed(made.id)
+    assert [condition.key for condition in rig.conditions.current()] == ["other"]
+
+
+async def test_people_see_the_problems_of_their_own_instances(rig: Rig) -> None:
+    _, application_id = await rig.team("other")
+    mine, theirs = await rig.create("mine"), await rig.create("theirs", application_id=application_id)
+    for key, about in (("box", None), ("mine", mine.id), ("theirs", theirs.id)):
+        rig.conditions.raise_(key, title="t", cause="c", about=about)
+    viewer = await rig.member("vera", Role.VIEWER)
+    assert {problem.key for problem in await rig.box.problems(rig.admin)} == {"box", "mine", "theirs"}
+    status = await rig.box.status(viewer)
+    assert [problem.key for problem in status.problems] == ["mine"]
+    assert [instance.name for instance in status.instances] == ["mine"]

@@ -1,0 +1,163 @@
+"""Files, identities of processes, ports: the thin layer above the kernel."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import signal
+import socket
+import stat as modes
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from appliance.errors import Conflict
+from appliance.system import sockets
+from appliance.system.files import SingleInstanceLock, make_private_dir, write_atomic
+from appliance.system.pidfd import Process, identify, is_alive, stat
+from appliance.system.resources import cpus, memory_available_bytes
+from tests.support import ROOT, free_port
+
+
+def test_write_atomic_replaces_whole_with_the_mode_asked_for(tmp_path: Path) -> None:
+    file = tmp_path / "f"
+    write_atomic(file, "old", 0o600)
+    assert modes.S_IMODE(file.stat().st_mode) == 0o600
+    write_atomic(file, b"new")
+    assert (file.read_text(), modes.S_IMODE(file.stat().st_mode)) == ("new", 0o644)
+    assert [p.name for p in tmp_path.iterdir()] == ["f"]
+
+
+def test_write_atomic_keeps_the_old_when_the_disk_is_full(tmp_path: Path) -> None:
+    file = tmp_path / "f"
+    write_atomic(file, "old")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            write_atomic(file, b"x" * 5000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)
+    assert file.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["f"]
+
+
+def test_private_dir_is_made_private(tmp_path: Path) -> None:
+    (tmp_path / "d").mkdir(mode=0o755)
+    assert modes.S_IMODE(make_private_dir(tmp_path / "d").stat().st_mode) == 0o700
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from appliance.system.files import SingleInstanceLock
+SingleInstanceLock(Path(sys.argv[1])).acquire()
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_lock_says_who_holds_it_and_ends_with_its_process(tmp_path: Path) -> None:
+    path = tmp_path / "run" / "lock"
+    path.parent.mkdir()
+    lock = SingleInstanceLock(path)
+    with subprocess.Popen([sys.executable, "-c", HOLD, str(path)], stdin=-1, stdout=-1, cwd=ROOT) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"held\n"
+        assert lock.holder() == process.pid
+        with pytest.raises(Conflict, match=f"as pid {process.pid}"):
+            lock.acquire()
+        process.kill()
+    assert lock.holder() is None
+    lock.acquire()
+    assert lock.holder() == os.getpid()
+    lock.release()
+    lock.release()
+
+
+async def test_identity_holds_for_one_process_only() -> None:
+    child = await asyncio.create_subprocess_exec("sleep", "60")
+    identity = identify(child.pid)
+    assert identity is not None
+    assert is_alive(identity)
+    process = Process.open(identity)
+    assert process is not None
+    waiting = asyncio.create_task(process.wait())
+    assert not await process.wait(0.01)
+    process.send(signal.SIGKILL)
+    assert await waiting
+    assert not process.alive
+    process.close()
+    await child.wait()
+    assert not is_alive(identity)
+    assert Process.open(identity) is None
+    assert stat(child.pid) is None or identify(child.pid) != identity
+
+
+async def test_same_pid_of_another_start_is_a_stranger() -> None:
+    own = identify(os.getpid())
+    assert own is not None
+    assert Process.open(replace(own, start_time=own.start_time - 1)) is None
+    assert not is_alive(replace(own, boot_id="another"))
+
+
+def test_name_of_a_process_may_hold_anything(tmp_path: Path) -> None:
+    program = tmp_path / "a) Z 1 (b"
+    program.symlink_to(sys.executable)
+    pid = os.posix_spawn(program, [str(program), "-c", "import time; time.sleep(60)"], dict(os.environ))
+    try:
+        seen = stat(pid)
+        assert seen is not None
+        assert (seen.ppid, seen.state in "RSD") == (os.getpid(), True)
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+
+def test_ports_and_their_owners() -> None:
+    port = free_port()
+    assert sockets.port_free(port)
+    assert sockets.listener_inode(port) is None
+    with socket.create_server(("127.0.0.1", port)):
+        assert not sockets.port_free(port)
+        inode = sockets.listener_inode(port)
+        assert inode is not None
+        assert sockets.owns(os.getpid(), inode)
+        assert not sockets.owns(1, inode)
+
+
+def test_bound_port_is_not_free_and_has_no_listener() -> None:
+    """As a launcher holds it while Node-RED is not listening yet."""
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind(("127.0.0.1", 0))
+        port = holder.getsockname()[1]
+        assert not sockets.port_free(port)
+        assert sockets.listener_inode(port) is None
+
+
+def test_port_of_closed_connections_is_free() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            accepted, _ = server.accept()
+            accepted.close()  # the side that closes first keeps TIME_WAIT
+            assert client.recv(1) == b""
+    assert sockets.port_free(port)
+
+
+def test_no_port_is_no_free_port() -> None:
+    assert not sockets.port_free(65536)
+
+
+def test_resources_are_plausible() -> None:
+    available = memory_available_bytes()
+    assert available is not None
+    assert available > 1 << 20
+    assert 1 <= cpus() <= 4096

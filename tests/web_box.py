@@ -1,0 +1,230 @@
+"""The appliance's web part with its real services on real sockets, for tests; nginx is played by the client."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from msgspec.structs import replace
+
+from appliance.auth.passwords import Passwords
+from appliance.config import Config, Listen
+from appliance.launcher_client import LauncherClient
+from appliance.model import Role, StackRef, Subject
+from appliance.reconcile.observed import Observed
+from appliance.schema.instances import CreateInstance, Instance
+from appliance.schema.users import User
+from appliance.services.accounts import Accounts
+from appliance.services.audit import Audit
+from appliance.services.box import Box
+from appliance.services.conditions import Conditions
+from appliance.services.context import Context
+from appliance.services.instances import Instances
+from appliance.services.oauth import OAuth
+from appliance.services.stacks import Stacks
+from appliance.services.storage import Storage
+from appliance.services.teams import Teams
+from appliance.services.tokens import Tokens
+from appliance.web.app import build
+from appliance.web.feed import Feed
+from appliance.web.listeners import Listeners
+from appliance.web.services import Services
+from tests.stores import Clock, fresh_context
+from tests.support import free_port
+
+HOST = "box.test:8443"
+ORIGIN = f"https://{HOST}"
+PASSWORD = "correct horse battery 42"
+API = "/api/v1"
+
+
+class WebBox:
+    """One running appliance without reconciler: `api`, `web` and `tcp` are clients of its three doors."""
+
+    def __init__(self, context: Context, services: Services, observed: Observed, pokes: list[str]) -> None:
+        self.context = context
+        self.services = services
+        self.observed = observed
+        self.pokes = pokes
+        self.root = Subject(kind="system", username="weir", admin=True)
+        self._sessions: list[aiohttp.ClientSession] = []
+
+    @property
+    def port(self) -> int:
+        return self.context.config.listen.port
+
+    def client(self, door: str = "tcp", token: str | None = None, **headers: str) -> aiohttp.ClientSession:
+        """A client of `api`, `web` (as nginx would forward for a browser) or `tcp`."""
+        home = self.context.home
+        if door == "tcp":
+            connector: aiohttp.BaseConnector = aiohttp.TCPConnector()
+            base = f"http://127.0.0.1:{self.port}"
+        else:
+            connector = aiohttp.UnixConnector(str(home.api_socket if door == "api" else home.web_socket))
+            base = "http://box.test"
+        if door == "web":
+            forwarded = {"X-Forwarded-Host": HOST, "X-Forwarded-Proto": "https", "X-Forwarded-For": "192.0.2.7"}
+            headers = {**forwarded, **headers}
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
+        session = aiohttp.ClientSession(base, connector=connector, headers=headers, cookie_jar=aiohttp.DummyCookieJar())
+        self._sessions.append(session)
+        return session
+
+    def browser(self, **headers: str) -> Browser:
+        return Browser(self.client("web", None, **headers))
+
+    async def person(self, name: str, role: Role, *, admin: bool = False) -> User:
+        """An account with a role in the first team."""
+        team = (await self.services.teams.teams(_page())).teams[0]
+        return await self.services.accounts.create(
+            self.root, username=name, password=PASSWORD, email=f"{name}@example.com", admin=admin,
+            member_of={team.id: role} if role else {},
+        )  # fmt: skip
+
+    async def token(self, user: User, **narrowed: Any) -> str:
+        """A personal access token of a user."""
+        subject = Subject(kind="user", user_id=user.id, username=user.username, admin=user.admin)
+        return (await self.services.tokens.create_personal(subject, "test", **narrowed)).token
+
+    async def instance(self, name: str, **fields: Any) -> Instance:
+        subject = await self.services.accounts.root()
+        application = await self.services.teams.default_application(subject)
+        return await self.services.instances.create(
+            subject, CreateInstance(name=name, application_id=application, **fields)
+        )
+
+    async def boot(self, instance: Instance) -> Any:
+        """What the launcher of an instance gets for its ticket."""
+        ticket = await self.services.tokens.mint_ticket(instance.id, 1)
+        return await self.services.tokens.boot(ticket, instance.id, 4711)
+
+    async def close(self) -> None:
+        for session in self._sessions:
+            await session.close()
+
+
+class Browser:
+    """Cookies and forms as a browser has them, over the `web` door."""
+
+    def __init__(self, client: aiohttp.ClientSession) -> None:
+        self.client = client
+        self.cookies: dict[str, str] = {}
+
+    async def get(self, path: str, **headers: str) -> Page:
+        return await self._ask("GET", path, headers, None)
+
+    async def post(self, path: str, form: dict[str, str], **headers: str) -> Page:
+        """Post as our own page would; headers given here win, an empty one is not sent."""
+        headers = {"Origin": ORIGIN, "Sec-Fetch-Site": "same-origin", **headers}
+        return await self._ask("POST", path, {k: v for k, v in headers.items() if v}, form)
+
+    async def login(self, username: str = "admin", password: str = PASSWORD) -> Page:
+        page = await self.get("/account/login")
+        return await self.post("/account/login", {**page.fields, "username": username, "password": password})
+
+    async def _ask(self, method: str, path: str, headers: dict[str, str], form: dict[str, str] | None) -> Page:
+        headers = {"Accept": "text/html", **headers}
+        if self.cookies:
+            headers["Cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
+        async with self.client.request(method, path, data=form, headers=headers, allow_redirects=False) as answer:
+            page = Page(
+                answer.status, dict(answer.headers), await answer.text(), answer.headers.getall("Set-Cookie", [])
+            )
+        for cookie in page.cookies:
+            name, _, value = cookie.partition(";")[0].partition("=")
+            self.cookies[name] = value
+            if "Max-Age=0" in cookie:
+                del self.cookies[name]
+        return page
+
+
+class Page:
+    """An answer as a browser sees it."""
+
+    def __init__(self, status: int, headers: dict[str, str], text: str, cookies: list[str]) -> None:
+        self.status = status
+        self.headers = headers
+        self.text = text
+        self.cookies = cookies
+
+    @property
+    def location(self) -> str:
+        return self.headers.get("Location", "")
+
+    @property
+    def fields(self) -> dict[str, str]:
+        return dict(re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)"', self.text))
+
+
+@asynccontextmanager
+async def web_box(
+    root: Path, config: Config | None = None, *, names: Sequence[str] = (HOST, "localhost:8443")
+) -> AsyncIterator[WebBox]:
+    """A furnished box that listens; everything is closed afterwards."""
+    clock = Clock()
+    config = config or Config(listen=Listen(https=8443))
+    config = replace(config, listen=replace(config.listen, port=free_port(), launcher_base=free_port()))
+    async with AsyncExitStack() as stack:
+        fresh = await fresh_context(root, clock=clock, config=config)
+        stack.push_async_callback(fresh.store.close)
+        context = replace(fresh, names=lambda: names)
+        context.home.run.mkdir(mode=0o700)
+        hasher = Passwords()
+        stack.callback(hasher.close)
+        pokes: list[str] = []
+        observed = Observed(context.bus, clock)
+        services = _compose(context, hasher, observed, pokes)
+        stack.push_async_callback(services.launchers.close)
+        await services.accounts.bootstrap(PASSWORD)
+        listeners = Listeners(build(services), config, context.home)
+        await listeners.open()
+        stack.push_async_callback(listeners.close)
+        box = WebBox(context, services, observed, pokes)
+        stack.push_async_callback(box.close)
+        yield box
+
+
+def _compose(context: Context, hasher: Passwords, observed: Observed, pokes: list[str]) -> Services:
+    audit = Audit(context)
+    stack = StackRef(name="test", node="/usr/bin/false", node_red="/nowhere")
+    stacks = Stacks(context, find=lambda name: stack)
+    tokens = Tokens(context, audit)
+    instances = Instances(
+        context,
+        audit=audit,
+        stacks=stacks,
+        live=observed,
+        poke=pokes.append,
+        probe=lambda port: True,
+    )
+    conditions = Conditions(context.clock, context.bus)
+    return Services(
+        config=context.config,
+        home=context.home,
+        bus=context.bus,
+        clock=context.clock,
+        names=context.names,
+        secrets=context.box,
+        accounts=Accounts(context, audit, hasher),
+        tokens=tokens,
+        oauth=OAuth(context),
+        teams=Teams(context, audit),
+        instances=instances,
+        storage=Storage(context),
+        audit=audit,
+        stacks=stacks,
+        box=Box(context, instances=instances, stacks=stacks, conditions=conditions, ready=lambda: True),
+        launchers=LauncherClient(tokens.api_secret),
+        feed=Feed(context.bus),
+    )
+
+
+def _page() -> Any:
+    from appliance.schema.common import Page as PageQuery
+
+    return PageQuery()
