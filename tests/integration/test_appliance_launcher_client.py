@@ -15,7 +15,7 @@ from appliance.errors import Unavailable
 from appliance.launcher_client import LauncherClient
 from appliance.model import InstanceSpec, LauncherState
 from tests.contract.test_driver_child import spec_of
-from tests.support import eventually, free_port
+from tests.support import free_port
 
 ID = "a" * 8
 INFO = {
@@ -55,7 +55,7 @@ class FakeLauncher:
             self.commands.append(await request.json())
             return web.json_response({})
         if request.path == "/flowforge/logs/entries":
-            return web.json_response({"meta": {"next_cursor": "2"}, "log": [{"ts": "1"}]})
+            return web.json_response({"meta": {"next_cursor": "2"}, "logs": [{"ts": "1"}]})
         return await self._stream(request)
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
@@ -159,4 +159,3 @@ async def test_reader_that_fails_is_not_blamed_on_the_launcher() -> None:
             async with client.stream(at) as events:
                 async for _ in events:
                     raise ConnectionResetError("the browser went away")
-        await eventually(lambda: True)

@@ -20,8 +20,8 @@ from appliance.errors import Invalid
 from appliance.proxy.model import Site
 from appliance.proxy.process import ConfigRefused, Nginx
 from appliance.system.pidfd import Identity, boot_id
-from tests.proxy_box import ProxyBox
-from tests.support import eventually, free_port
+from tests.proxy_box import ProxyBox, quiet_port
+from tests.support import eventually
 
 pytestmark = pytest.mark.real
 
@@ -144,7 +144,7 @@ async def test_port_taken_while_running(box: ProxyBox) -> None:
     """A reload that cannot open a port leaves everything else as it was, and comes about later."""
     good = await box.add("good")
     await box.run()
-    bad = Site(str(uuid.uuid4()), "bad", free_port(), 1)
+    bad = Site(str(uuid.uuid4()), "bad", quiet_port(), 1)
     with socket.socket() as squatter:
         squatter.bind(("0.0.0.0", bad.public_port))
         squatter.listen()

@@ -9,8 +9,26 @@ import pytest
 
 # part imported -> top-level or dotted modules that must not be there afterwards
 FORBIDDEN = {
-    "launcher.__main__": ["appliance", "tui", "aiohttp", "httpx", "sqlalchemy", "jinja2", "docker", "kubernetes", "ssl"],
-    "tui.cli.main": ["textual", "appliance.store", "appliance.services", "appliance.web", "launcher", "aiohttp", "rich"],
+    "launcher.__main__": [
+        "appliance",
+        "tui",
+        "aiohttp",
+        "httpx",
+        "sqlalchemy",
+        "jinja2",
+        "docker",
+        "kubernetes",
+        "ssl",
+    ],
+    "tui.cli.main": [
+        "textual",
+        "appliance.store",
+        "appliance.services",
+        "appliance.web",
+        "launcher",
+        "aiohttp",
+        "rich",
+    ],
     "appliance.main": ["docker", "kubernetes", "textual", "sqlalchemy.orm", "sqlalchemy.ext.asyncio", "alembic", "tui"],
     "appliance.reconcile.decide": ["asyncio", "aiohttp", "sqlalchemy", "psutil"],
     "appliance.schema.instances": ["aiohttp", "sqlalchemy", "asyncio"],

@@ -1,0 +1,36 @@
+"""`./dev bench [NAME …]`: medians of interleaved runs, beside a plain Node-RED. Exit 1 when a bar is missed."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from bench.report import Figure, table
+from bench.start import appliance_start, instance_start
+
+BENCHES: dict[str, Callable[[], list[Figure]]] = {"instance-start": instance_start, "appliance-start": appliance_start}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__)
+    parser.add_argument("names", nargs="*", choices=[[], *BENCHES], metavar="NAME", help=", ".join(BENCHES))
+    names = parser.parse_args().names or list(BENCHES)
+    figures: list[Figure] = []
+    for name in names:
+        print(f"{name} …", file=sys.stderr, flush=True)
+        figures += BENCHES[name]()
+    print(table(figures))
+    results = Path(__file__).parent / "results"
+    results.mkdir(exist_ok=True)
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    (results / f"{stamp}.json").write_bytes(msgspec.json.encode(figures))
+    return 0 if all(figure.met for figure in figures) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,193 @@
+"""`weir doctor`: everything a client can check from outside, each finding with the next step."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import ssl
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import Struct
+
+from appliance.schema.box import BoxStatus, Problem
+from appliance.schema.instances import Stacks
+from tui.cli.box import Box
+from tui.cli.session import Session, print_json
+from tui.errors import BoxError
+from tui.signs import BAD
+from tui.text import percent, plural, size, visible
+from tui.wire import decode
+
+FULL_SHARE = 0.95
+CERTIFICATE_DAYS = 14
+PROBE_S = 5.0
+
+
+class Finding(Struct, frozen=True):
+    """One check. `next_step` is empty when all is well."""
+
+    name: str
+    ok: bool
+    detail: str
+    next_step: str = ""
+
+
+def examine(session: Session, *, as_json: bool) -> bool:
+    """Print every finding; answers whether all is well."""
+    findings, problems = _findings(session)
+    if as_json:
+        print_json(msgspec.json.encode({"findings": findings, "problems": problems}))
+    else:
+        for finding in findings:
+            _print(finding)
+        for problem in problems:
+            _print_problem(problem)
+        bad = sum(not each.ok for each in findings) + len(problems)
+        print(f"\n{plural(bad, 'problem')} found" if bad else "\nNo problem found")
+    return all(each.ok for each in findings) and not problems
+
+
+def _findings(session: Session) -> tuple[list[Finding], list[Problem]]:
+    started = time.monotonic()
+    try:
+        with session.box() as box:
+            status = decode(box.get("/box/status"), BoxStatus)
+            answer_ms = (time.monotonic() - started) * 1000
+            found = [
+                Finding("appliance", True, f"answers at {session.address.label} in {answer_ms:.0f} ms"),
+                _readiness(status),
+                _memory(status),
+                _disk(status.host.disk_used_bytes, status.host.disk_total_bytes),
+                _stacks(box),
+                _front_door(box, status),
+                *_instances(status),
+            ]
+    except BoxError as error:
+        return [Finding("appliance", False, error.message, error.hint), *_offline(session)], []
+    return found, status.problems
+
+
+def _readiness(status: BoxStatus) -> Finding:
+    if status.appliance.ready:
+        return Finding("ready", True, f"version {status.appliance.version}, pid {status.appliance.pid}")
+    return Finding("ready", False, "the appliance is still starting", "Wait a moment and run weir doctor again.")
+
+
+def _memory(status: BoxStatus) -> Finding:
+    used, total = status.host.memory_used_bytes, status.host.memory_total_bytes
+    detail = f"{percent(used, total)} of {size(total)} used"
+    full = total > 0 and used / total > FULL_SHARE
+    return Finding("memory", not full, detail, "Stop an instance, or give the box more memory." if full else "")
+
+
+def _disk(used: int, total: int) -> Finding:
+    detail = f"{percent(used, total)} of {size(total)} used"
+    full = total > 0 and used / total > FULL_SHARE
+    return Finding("disk", not full, detail, "Free space: deploys fail when the disk is full." if full else "")
+
+
+def _stacks(box: Box) -> Finding:
+    stacks = decode(box.get("/stacks"), Stacks).stacks
+    built = [each.name for each in stacks if each.built]
+    if built:
+        return Finding("stack", True, f"built: {', '.join(built)}")
+    return Finding("stack", False, "no Node-RED stack is built on this box", "Type: weir stack build")
+
+
+def _instances(status: BoxStatus) -> list[Finding]:
+    """Instances that failed, unless the reason is told already: by the box's problems, or by the stack's finding."""
+    told = {problem.about for problem in status.problems}
+    return [
+        Finding(
+            each.name, False, f"{each.state}: {each.message or each.reason}", f"Type: weir instance logs {each.name}"
+        )
+        for each in status.instances
+        if each.state in BAD and each.id not in told and each.reason != "stack_missing"
+    ]
+
+
+def _front_door(box: Box, status: BoxStatus) -> Finding:
+    """Does nginx serve the platform, with a certificate that the box's own CA vouches for?"""
+    parts = urlsplit(status.appliance.url)
+    host = parts.hostname or "localhost"
+    if parts.scheme != "https":
+        return Finding("nginx", True, f"{status.appliance.url}: not https, not checked")
+    # On the box itself the name may be one that only the network's DNS knows.
+    address = "127.0.0.1" if box.address.socket is not None else host
+    try:
+        days = _days_left(address, parts.port or 443, host, _authority(box))
+    except ssl.SSLCertVerificationError as error:
+        return Finding("nginx", False, f"{host}: {error.verify_message}", "Restart the box: it renews its certificate.")
+    except BoxError as error:
+        return Finding("nginx", False, f"the box does not give its CA: {error}", "Restart the box: it makes a new one.")
+    except (OSError, ValueError) as error:
+        step = f"Is nginx running? See {status.appliance.home}/logs and the problems below."
+        return Finding("nginx", False, f"{status.appliance.url} does not answer: {error}", step)
+    detail = f"serves {status.appliance.url}, certificate good for {days} days"
+    step = "Restart the box: it renews its certificate." if days < CERTIFICATE_DAYS else ""
+    return Finding("nginx", not step, detail, step)
+
+
+def _authority(box: Box) -> str | None:
+    """The box's own CA, over the socket that cannot be forged; None leaves a remote box to this machine's CAs."""
+    return box.page("/ca.crt").decode("ascii", "replace") if box.address.socket is not None else None
+
+
+def _days_left(address: str, port: int, name: str, authority: str | None) -> int:
+    context = ssl.create_default_context(cadata=authority)
+    with (
+        socket.create_connection((address, port), timeout=PROBE_S) as raw,
+        context.wrap_socket(raw, server_hostname=name) as secured,
+    ):
+        certificate = secured.getpeercert() or {}
+    until = ssl.cert_time_to_seconds(str(certificate["notAfter"]))
+    return int((until - datetime.now(UTC).timestamp()) // 86400)
+
+
+def _offline(session: Session) -> list[Finding]:
+    """What can still be looked at when nobody answers."""
+    if session.wanted.url:
+        return []
+    home = session.home
+    if not home.is_dir():
+        return [Finding("box", False, f"there is no box at {home}", "./dev up makes one; --home DIR names another.")]
+    found = [_socket(home), _program("nginx")]
+    usage = shutil.disk_usage(home)
+    found.append(_disk(usage.used, usage.total))
+    built = sorted(each.parents[2].name for each in home.glob("stacks/*/node_modules/node-red/red.js"))
+    step = "" if built else "Type: weir stack build"
+    found.append(Finding("stack", bool(built), f"built: {', '.join(built)}" if built else "none is built", step))
+    return found
+
+
+def _socket(home: Path) -> Finding:
+    path = home / "run" / "api.sock"
+    if not path.exists():
+        return Finding("socket", False, f"{path} is not there: the appliance is not running", "Type: weir up")
+    if not os.access(path, os.R_OK | os.W_OK):
+        return Finding("socket", False, f"{path} may not be opened by this account", "Use sudo, or another account.")
+    return Finding("socket", True, f"{path} is there")
+
+
+def _program(name: str) -> Finding:
+    path = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+    step = "" if path else f"Type: apt-get install --no-install-recommends {name}-light"
+    return Finding(name, bool(path), path or "is not installed", step)
+
+
+def _print(finding: Finding) -> None:
+    print(f"{'ok' if finding.ok else '!!'}  {visible(finding.name):<10} {visible(finding.detail)}")
+    if finding.next_step:
+        print(f"{'':<15}{visible(finding.next_step)}")
+
+
+def _print_problem(problem: Problem) -> None:
+    print(f"!!  {visible(problem.title)}: {visible(problem.cause)}")
+    for line in (problem.evidence, problem.next_step):
+        if line:
+            print(f"{'':<15}{visible(line)}")

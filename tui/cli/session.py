@@ -1,0 +1,87 @@
+"""What one call of `weir` knows: where the box is, where to write, and whether people are watching."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import msgspec
+
+from tui.address import Address, Wanted, find, find_home
+from tui.text import visible
+
+if TYPE_CHECKING:  # httpx takes a fifth of a second to load, and --help needs none of it
+    from tui.cli.box import Box
+
+Row = list[str]
+
+
+class Session:
+    """Made once per call from the global options."""
+
+    def __init__(self, wanted: Wanted, environ: Mapping[str, str]) -> None:
+        self.wanted = wanted
+        self.environ = environ
+
+    @property
+    def address(self) -> Address:
+        """Raises Usage when the options contradict each other."""
+        return find(self.wanted, self.environ)
+
+    @property
+    def home(self) -> Path:
+        return find_home(self.wanted, self.environ)
+
+    @property
+    def on_terminal(self) -> bool:
+        """Both ends are a person's: questions may be asked."""
+        return sys.stdin.isatty() and sys.stdout.isatty()
+
+    def box(self) -> Box:
+        """A connection to the box; nothing is sent yet."""
+        from tui.cli.box import Box
+
+        return Box(self.address)
+
+
+def instance_path(name_or_id: str) -> str:
+    """The API path that resolves a name or an id; safe for any text."""
+    return f"/instances/{quote(name_or_id, safe='')}"
+
+
+def print_json(answer: bytes) -> None:
+    """The API's object as it came, indented."""
+    print(msgspec.json.format(answer, indent=2).decode("utf-8", "replace"))
+
+
+def print_object(answer: Any) -> None:
+    print_json(msgspec.json.encode(answer))
+
+
+def print_table(head: Row, rows: list[Row], *, right: frozenset[int] = frozenset()) -> None:
+    """Aligned columns, two spaces apart; strangers' text is made harmless. The last column is not padded."""
+    from tui.text import fit, width
+
+    table = [head, *([visible(cell) for cell in row] for row in rows)]
+    widths = [max(width(row[column]) for row in table) for column in range(len(head))]
+    for row in table:
+        cells = [fit(cell, widths[column], right=column in right) for column, cell in enumerate(row)]
+        print("  ".join(cells).rstrip())
+
+
+def say(text: str) -> None:
+    """A line for people beside the result: on stderr."""
+    print(visible(text), file=sys.stderr, flush=True)
+
+
+def warn(message: str, hint: str) -> None:
+    """The form of every failure: `weir: <what and why>` and a line with the next step."""
+    say(f"weir: {message}")
+    if hint:
+        say(f"      {hint}")
+
+
+Asked = Callable[[str], str]

@@ -1,0 +1,57 @@
+"""`weir status`: the box at a glance."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from appliance.schema.box import BoxStatus, Problem, StatusInstance
+from tui.cli.session import Session, print_json, print_table
+from tui.signs import signed
+from tui.text import age, percent, plural, size, visible
+from tui.wire import decode
+
+
+def show_status(session: Session, *, as_json: bool) -> None:
+    """Print what the box says of itself. Raises BoxError."""
+    with session.box() as box:
+        answer = box.get("/box/status")
+    if as_json:
+        print_json(answer)
+        return
+    status = decode(answer, BoxStatus)
+    _print_box(status, datetime.now(UTC))
+    print()
+    _print_instances(status.instances)
+    if status.problems:
+        print()
+        _print_problems(status.problems)
+
+
+def _print_box(status: BoxStatus, now: datetime) -> None:
+    box, host = status.appliance, status.host
+    ready = "" if box.ready else ", still starting"
+    print(f"Weir {box.version}  {visible(box.url)}")
+    print(f"running for {age(box.started_at, now)}, pid {box.pid}{ready}")
+    print(
+        f"CPU {host.cpu_percent:.0f}%"
+        f"  memory {percent(host.memory_used_bytes, host.memory_total_bytes)} of {size(host.memory_total_bytes)}"
+        f"  disk {percent(host.disk_used_bytes, host.disk_total_bytes)} of {size(host.disk_total_bytes)}"
+    )
+
+
+def _print_instances(instances: list[StatusInstance]) -> None:
+    if not instances:
+        print("No instances yet. Make one with: weir instance create NAME")
+        return
+    print_table(["STATE", "NAME", "ADDRESS"], [_instance_row(each) for each in instances])
+
+
+def _instance_row(each: StatusInstance) -> list[str]:
+    well = each.state in ("running", "safe")
+    return [signed(each.state), each.name, each.url if well else each.message or each.reason or each.url]
+
+
+def _print_problems(problems: list[Problem]) -> None:
+    print(f"{plural(len(problems), 'problem')}; weir doctor says what to do:")
+    for problem in problems:
+        print(f"! {visible(problem.title)}: {visible(problem.cause)}")

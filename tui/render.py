@@ -1,0 +1,137 @@
+"""Objects as rows and lines: pure, tested here and not through pixels. Styles are names; the theme gives them looks."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from msgspec import Struct
+
+from appliance.schema.box import Problem
+from appliance.schema.instances import Instance
+from tui.profile import Profile
+from tui.signs import Kind, kind, signed
+from tui.state import Known
+from tui.text import age, duration, fit, parse_time, percent, plural, visible, width
+
+Piece = tuple[str, str]  # text and the name of its style
+WHY = frozenset({Kind.BAD, Kind.CHANGING, Kind.ODD})
+
+
+class Column(Struct, frozen=True):
+    """`cells` is the width; 0 shares what is left with the other columns of 0. `spare` ones go first when narrow."""
+
+    title: str
+    cells: int
+    right: bool = False
+    spare: bool = False
+
+
+INSTANCE_COLUMNS = (
+    Column("STATE", 12),
+    Column("NAME", 18),
+    Column("TEAM", 8, spare=True),
+    Column("RST", 3, right=True),
+    Column("AGE", 4, right=True),
+    Column("ADDRESS", 0),
+)
+PROBLEM_COLUMNS = (Column("PROBLEM", 30), Column("CAUSE", 0))
+HELP_COLUMNS = (Column("KEY", 6), Column("COMMAND", 10), Column("DOES", 0))
+
+
+def layout(columns: tuple[Column, ...], cells: int, gap: int = 2) -> list[int]:
+    """The width of each column on a line of `cells`; 0 hides a spare column that does not fit."""
+    shown = list(columns)
+    while sum(each.cells or 12 for each in shown) + gap * len(shown) > cells and any(each.spare for each in shown):
+        shown.remove([each for each in shown if each.spare][0])
+    left = cells - sum(each.cells for each in shown) - gap * (len(shown) - 1)
+    shares = [each for each in shown if not each.cells]
+    flexible = max(4, left // len(shares)) if shares else 0
+    return [(each.cells or flexible) if each in shown else 0 for each in columns]
+
+
+def instance_cells(each: Instance, now: datetime, profile: Profile) -> list[Piece]:
+    """One row of the instance list."""
+    what = kind(each.meta.state)
+    return [
+        (signed(each.meta.state), what),
+        (visible(each.name, ascii_only=profile.ascii), "name"),
+        (visible(str(each.team.get("name", "")), ascii_only=profile.ascii), "plain"),
+        (str(each.meta.restarts), Kind.ODD if each.meta.restarts else "plain"),
+        (age(each.created_at, now, none=profile.dash), "plain"),
+        (note(each, now, profile), what if what in WHY else "dim"),
+    ]
+
+
+def note(each: Instance, now: datetime, profile: Profile) -> str:
+    """What the last column says: when the box tries again, why it is so, or the address."""
+    again = parse_time(each.meta.next_try_at)
+    if again is not None and again > now:
+        return f"retry in {duration((again - now).total_seconds())}"
+    if kind(each.meta.state) in WHY:
+        return visible(each.meta.message or each.meta.reason, ascii_only=profile.ascii)
+    return visible(each.url.removeprefix("https://").rstrip("/"), ascii_only=profile.ascii)
+
+
+def why(each: Instance, profile: Profile) -> list[Piece]:
+    """The line under the list about the row of the cursor."""
+    said = each.meta.message or each.meta.reason
+    if not said:
+        return [(visible(f"{each.name}  {each.url}", ascii_only=profile.ascii), "dim")]
+    style = kind(each.meta.state) if kind(each.meta.state) in WHY else "plain"
+    return [(visible(f"{each.name}: {said}", ascii_only=profile.ascii), style)]
+
+
+def header(known: Known, profile: Profile) -> list[Piece]:
+    """The first line: the box, its instances by state, memory, disk, problems."""
+    dot: Piece = (f" {profile.dot} ", "dim")
+    status, counts = known.status, known.counts()
+    name = status.appliance.names[0] if status and status.appliance.names else "box"
+    pieces: list[Piece] = [("weir", "title"), dot, (visible(name, ascii_only=profile.ascii), "name"), dot]
+    pieces += [(f"{counts.up} run ", Kind.UP if counts.up else "plain")]
+    pieces += [(f"{counts.bad} crash ", Kind.BAD if counts.bad else "plain"), (f"{counts.down} stop", "plain")]
+    if counts.other:
+        pieces.append((f" {counts.other} other", Kind.CHANGING))
+    if status is not None:
+        host = status.host
+        memory = percent(host.memory_used_bytes, host.memory_total_bytes)
+        disk = percent(host.disk_used_bytes, host.disk_total_bytes)
+        pieces += [dot, (f"mem {memory} disk {disk}", "plain")]
+        if status.problems:
+            pieces += [dot, (f"!{plural(len(status.problems), 'problem')}", Kind.BAD)]
+    return pieces
+
+
+def problem_cells(each: Problem, profile: Profile) -> list[Piece]:
+    """One row of the problems."""
+    shown = [visible(text, ascii_only=profile.ascii) for text in (each.title, each.cause)]
+    return [(shown[0], Kind.BAD), (shown[1], "plain")]
+
+
+def wanted(pattern: str, text: str) -> bool:
+    """Does a filter let `text` through? Case is ignored; a leading `!` inverts; empty lets all through."""
+    if not pattern or pattern == "!":
+        return True
+    if pattern.startswith("!"):
+        return pattern[1:].lower() not in text.lower()
+    return pattern.lower() in text.lower()
+
+
+def row(cells: list[Piece], columns: tuple[Column, ...], widths: list[int], more: str) -> list[Piece]:
+    """Cells padded or cut to the widths, two blanks between."""
+    pieces: list[Piece] = []
+    for (text, style), column, cell in zip(cells, columns, widths, strict=True):
+        if cell:
+            pieces += [(fit(text, cell, right=column.right, mark=more), style), ("  ", "plain")]
+    return pieces[:-1]
+
+
+def cut(pieces: list[Piece], cells: int, more: str) -> list[Piece]:
+    """Pieces on one line of exactly `cells` cells."""
+    shown: list[Piece] = []
+    for index, (text, style) in enumerate(pieces):
+        rest = sum(width(later) for later, _ in pieces[index:])
+        if rest > cells and width(text) >= cells:
+            return [*shown, (fit(text, cells, mark=more), style)]
+        shown.append((text, style))
+        cells -= width(text)
+    return [*shown, (" " * cells, "plain")] if cells > 0 else shown
