@@ -22,6 +22,7 @@ from appliance.errors import Unavailable
 from appliance.system import stacks
 from appliance.system.files import SingleInstanceLock
 from appliance.system.pidfd import Process, identify
+from appliance.system.scope import outliving
 
 Say = Callable[[str], None]
 
@@ -98,7 +99,7 @@ def _spawn(home: Home) -> subprocess.Popen[bytes]:
         file.replace(file.with_suffix(".log.1"))
     with file.open("ab") as output:
         return subprocess.Popen(
-            [sys.executable, "-P", "-m", "appliance", "serve", "--home", str(home.root)],
+            [*outliving(), sys.executable, "-P", "-m", "appliance", "serve", "--home", str(home.root)],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
