@@ -13,6 +13,7 @@ from typing import Any, Protocol, TypeVar
 
 import aiohttp
 import msgspec
+from aiohttp.http_exceptions import HttpProcessingError
 from msgspec import Struct, field
 
 from appliance.errors import Unavailable
@@ -206,6 +207,6 @@ async def _line(content: aiohttp.StreamReader, at: LauncherAddress) -> str | Non
         raw = await content.readline()
     except _LOST as error:
         raise _unavailable(error, at) from error
-    except ValueError as error:
+    except (ValueError, HttpProcessingError) as error:
         raise Unavailable(f"the launcher of {at.id} sent an endless line", code="connection_reset") from error
     return raw.decode("utf-8", "replace").rstrip("\r\n") if raw else None

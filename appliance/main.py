@@ -208,6 +208,7 @@ async def _say_ready(home: Home, parts: Parts) -> None:
     # What was made while starting stays: the collector need not look at it again and again.
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 async def _proxy_settled(proxy: Proxy) -> None:

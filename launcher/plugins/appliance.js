@@ -10,6 +10,8 @@ const TIMEOUT_MS = 10_000;
 const MAX_ANSWER_BYTES = 128 << 20;
 const RETRY = { baseMs: 100, capMs: 2_000 };
 const PASSING_STATUS = new Set([408, 425, 429]);
+/** What the appliance cannot cure by itself within a deadline: somebody must act, so he is told at once. */
+const LASTING_CODES = new Set(["disk_full", "store_read_only", "store_corrupt"]);
 
 // Agents of our own: the global one may send the instance's token through a proxy named in the environment.
 const kept = {
@@ -17,12 +19,16 @@ const kept = {
   "https:": new https.Agent({ keepAlive: true }),
 };
 
-/** Why a request failed. `definite`: repeating it will not help. `status` is 0 when nothing answered. */
+/**
+ * Why a request failed. `definite`: repeating it will not help. `status` is 0 when nothing answered; `hint` is the
+ * appliance's own word on what to do, or empty.
+ */
 class ApplianceError extends Error {
-  constructor(message, { definite = false, status = 0, code = "appliance_away" } = {}) {
+  constructor(message, { definite = false, status = 0, code = "appliance_away", hint = "" } = {}) {
     super(message);
     this.name = "ApplianceError";
     this.definite = definite;
+    this.hint = hint;
     this.status = status;
     this.code = code;
   }
@@ -37,7 +43,8 @@ function refused(status, body) {
   }
   const text = answer.description ?? answer.error ?? answer.code ?? "no reason given";
   return new ApplianceError(`${text} (status ${status})`, {
-    definite: status < 500 && !PASSING_STATUS.has(status),
+    definite: LASTING_CODES.has(answer.code) || (status < 500 && !PASSING_STATUS.has(status)),
+    hint: String(answer.hint ?? ""),
     status,
     code: answer.code ?? answer.error ?? "unexpected_error",
   });

@@ -55,12 +55,16 @@ function isObject(value) {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
+function nextStep(error) {
+  if (error.hint) {
+    return error.hint;
+  }
+  return error.definite ? "The log and 'weir doctor' tell more." : "Weir is away: deploy again when it is back.";
+}
+
 function notStored(what, error) {
-  const next = error.definite
-    ? "Weir refused it; the instance's log and 'weir doctor' tell more."
-    : "Weir is away: your changes are still in this editor, deploy again when it is back.";
-  const failure = new Error(`The ${what} were not stored: ${error.message}. ${next}`);
-  return Object.assign(failure, { code: error.code, status: error.definite ? 400 : 503 });
+  const text = `The ${what} were not stored: ${error.message}. Your changes are still in this editor. ${nextStep(error)}`;
+  return Object.assign(new Error(text), { code: error.code, status: error.definite ? 400 : 503 });
 }
 
 async function write(what, value, headers = {}) {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
 import uuid
@@ -284,6 +285,8 @@ async def test_http2_and_only_modern_tls(box: ProxyBox) -> None:
     assert shaken.selected_alpn_protocol() == "h2"
     assert shaken.version() == "TLSv1.3"
     writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
 
 
 async def test_certificate_covers_every_accepted_name(box: ProxyBox) -> None:

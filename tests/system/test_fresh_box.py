@@ -8,6 +8,7 @@ import random
 import threading
 import time
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -102,6 +103,12 @@ class Deployer(threading.Thread):
                     self.acknowledged = number
 
 
+def origin(url: str, host: str) -> str:
+    """`url` under another host name, as browsers write origins."""
+    port = urlsplit(url).port
+    return f"https://{host}" if port in (None, 443) else f"https://{host}:{port}"
+
+
 def stored_number(machine: FreshBox) -> int:
     """The number of the deploy that is in Weir's database."""
     flows = json.loads(machine.run(f"cd {TARGET} && .venv/bin/weir instance flows first --json"))["flows"]
@@ -118,11 +125,11 @@ def test_every_acknowledged_deploy_survives_power_cuts(fresh: FreshBox) -> None:
         fresh.run(f"cd {TARGET} && ./dev up --detach", timeout_s=120)
         url = wait_running(fresh)
         assert stored_number(fresh) >= last, f"cut {cut}: deploy {last} was acknowledged and is gone"
-        port = url.rsplit(":", 1)[1].strip("/")
+        port = urlsplit(url).port
         platform = str(weir(fresh, "status")["appliance"]["url"])  # type: ignore[index]
         host = fresh.address
         editor = f"https://{host}:{port}"
-        token = editor_token(f"https://{host}:{platform.rsplit(':', 1)[1].strip('/')}", editor, "admin", PASSWORD)
+        token = editor_token(origin(platform, host), editor, "admin", PASSWORD)
         deployer = Deployer(editor, token, max(last, stored_number(fresh)))
         deployer.start()
         time.sleep(chance.uniform(0.3, 3.0))  # the moment of the cut is the point of the test
