@@ -13,7 +13,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from appliance import config as configuration
-from appliance import logs, ports
+from appliance import logs, ports, ready
 from appliance.assembly import Parts, assemble
 from appliance.auth.passwords import new_password
 from appliance.auth.secrets import BoxSecrets, open_box
@@ -43,11 +43,6 @@ def lock_of(home: Home) -> SingleInstanceLock:
     return SingleInstanceLock(home.run / "appliance.lock")
 
 
-def ready_file(home: Home) -> Path:
-    """Holds the pid of the appliance once it is ready."""
-    return home.run / "ready"
-
-
 def first_password_file(home: Home) -> Path:
     """The first administrator's password, until somebody has shown it."""
     return home.state / "first-admin-password"
@@ -74,7 +69,7 @@ async def serve(root: Path) -> int:
     lock = lock_of(home)
     lock.acquire()
     try:
-        ready_file(home).unlink(missing_ok=True)
+        ready.clear(home)
         config = ports.settle(home, configuration.load(home.root))
         logs.log_to_stderr(config.log_level)
         check_names(config)
@@ -84,7 +79,7 @@ async def serve(root: Path) -> int:
             await stop.wait()
             notify("STOPPING=1")
             log.info("stopping; instances keep running")
-            ready_file(home).unlink(missing_ok=True)
+            ready.clear(home)
     finally:
         lock.release()
     return 0
@@ -202,7 +197,7 @@ async def _first_instance(parts: Parts) -> None:
 async def _say_ready(home: Home, parts: Parts) -> None:
     await _proxy_settled(parts.proxy)
     parts.readiness.ready = True
-    write_atomic(ready_file(home), f"{os.getpid()}\n")
+    ready.mark(home)
     notify("READY=1", f"STATUS={parts.services.names()[0]}")
     log.info("ready: https://%s", parts.services.names()[0])
     # What was made while starting stays: the collector need not look at it again and again.

@@ -15,7 +15,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from appliance import boxapi
+from appliance import boxapi, ready
 from appliance import config as configuration
 from appliance.config import Config, Home
 from appliance.errors import Unavailable
@@ -109,8 +109,7 @@ def _spawn(home: Home) -> subprocess.Popen[bytes]:
 
 def _wait_ready(home: Home, pid: int, process: subprocess.Popen[bytes] | None) -> None:
     deadline = time.monotonic() + READY_S
-    file = home.run / "ready"
-    while not (file.exists() and file.read_text().strip() == str(pid)):
+    while not ready.is_ready(home, pid):
         if (process.poll() if process else None) is not None or identify(pid) is None:
             raise Unavailable(f"Weir ended while starting.\n{_tail(home)}", hint=f"The whole log: {_log_file(home)}")
         if time.monotonic() > deadline:
@@ -220,4 +219,4 @@ async def _stop_rest(home: Home, config: Config) -> list[str]:
 def _clear_run(home: Home) -> None:
     for flag in (home.run / "up").glob("*"):
         flag.unlink(missing_ok=True)
-    (home.run / "ready").unlink(missing_ok=True)
+    ready.clear(home)
