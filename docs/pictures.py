@@ -1,0 +1,80 @@
+"""Makes the pictures of the docs from a running box: `./dev pictures`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+from pathlib import Path
+
+from playwright.async_api import Browser, async_playwright
+
+from tests.support import eventually, stack_cache
+from tests.system.box import Box
+from tests.system.conftest import CHROMIUM, QUIET
+from tests.system.test_browser import log_in, open_editor
+from tui.address import Address
+from tui.profile import Profile
+
+PICTURES = Path(__file__).parent / "pictures"
+NAMES = ("line-1", "line-2", "boiler-house")
+
+
+async def main() -> None:
+    PICTURES.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="weir-pictures-") as scratch:
+        box = Box(Path(scratch) / "h", stack_cache())
+        box.up()
+        try:
+            for name in NAMES:
+                box.cli("instance", "create", name, "--wait")
+            box.cli("instance", "stop", "boiler-house", "--wait")
+            async with async_playwright() as playwright:
+                browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+                await _terminal(box, browser)
+                await _pages(box, browser)
+                await browser.close()
+        finally:
+            box.down()
+
+
+async def _terminal(box: Box, browser: Browser) -> None:
+    # Textual reads its switches when it is imported.
+    os.environ["TEXTUAL_COLOR_SYSTEM"] = "truecolor"
+    from tui.app import WeirApp
+    from tui.client import Client
+
+    address = Address(label="the box", base_url="http://weir", socket=box.home / "run" / "api.sock")
+    app = WeirApp(Client(address), Profile())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await eventually(lambda: "boiler-house" in app.export_screenshot(), 10)
+        await _drawn(browser, app.export_screenshot(), "instances.png")
+        await pilot.press("l")
+        await eventually(lambda: "Started" in app.export_screenshot(), 10)
+        await _drawn(browser, app.export_screenshot(), "logs.png")
+
+
+async def _drawn(browser: Browser, svg: str, name: str) -> None:
+    page = await browser.new_page(viewport={"width": 1000, "height": 640})
+    await page.set_content(f"<body style='margin:0'>{svg}</body>")
+    await page.locator("svg").first.screenshot(path=PICTURES / name)
+    await page.close()
+
+
+async def _pages(box: Box, browser: Browser) -> None:
+    context = await browser.new_context(ignore_https_errors=True, viewport={"width": 1100, "height": 700})
+    page = await context.new_page()
+    await page.goto(box.url)
+    await page.wait_for_selector("input[name=password]")
+    await page.screenshot(path=PICTURES / "login.png")
+    await log_in(page, box)
+    await page.wait_for_selector("text=line-1")
+    await page.screenshot(path=PICTURES / "landing.png")
+    await open_editor(page, box, "line-1")
+    await page.wait_for_timeout(500)
+    await page.screenshot(path=PICTURES / "editor.png")
+    await context.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
