@@ -4,9 +4,7 @@ collaborators."""
 from __future__ import annotations
 
 import os
-import socket
 import sys
-import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -32,6 +30,7 @@ from appliance.reconcile.gate import SocketGate
 from appliance.reconcile.observed import Observed
 from appliance.reconcile.queue import KeyedQueue
 from appliance.reconcile.stopped_pages import StoppedPages
+from appliance.services.accepted import CHANGED, Accepted, AcceptedNames
 from appliance.services.accounts import Accounts
 from appliance.services.audit import Audit
 from appliance.services.box import Box
@@ -44,13 +43,11 @@ from appliance.services.storage import Storage
 from appliance.services.teams import Teams
 from appliance.services.tokens import Tokens
 from appliance.store.engine import Store
-from appliance.system import resources, sockets, stacks, tls
-from appliance.system.tls import AcceptedName
+from appliance.system import resources, sockets, stacks
 from appliance.tasks import Tasks
 from appliance.web.feed import Feed
 from appliance.web.services import Services
 
-NAMES_KEPT_S = 10.0
 ORPHAN = "orphan:"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -59,7 +56,7 @@ class Parts(Struct, frozen=True):
     """The running parts that `main` starts and stops."""
 
     services: Services
-    names: Names
+    names: AcceptedNames
     hasher: Passwords
     driver: Driver
     reconciler: Reconciler
@@ -80,32 +77,13 @@ class Readiness:
         return self.ready
 
 
-class Names:
-    """The accepted names; addresses of the machine are read again after ten seconds."""
-
-    def __init__(self, config: Config) -> None:
-        self._config = config
-        self._names: list[AcceptedName] = []
-        self._read_at = -NAMES_KEPT_S
-
-    def __call__(self) -> list[AcceptedName]:
-        if time.monotonic() - self._read_at >= NAMES_KEPT_S:
-            self._names = tls.accepted_names(self._config, socket.gethostname())
-            self._read_at = time.monotonic()
-        return self._names
-
-    def authorities(self) -> Sequence[str]:
-        """As browsers write them to the platform."""
-        return [name.authority(self._config.listen.https) for name in self()]
-
-
 def clock() -> datetime:
     return datetime.now(UTC)
 
 
 def assemble(home: Home, config: Config, secrets: BoxSecrets, bus: Bus, store: Store, tasks: Tasks) -> Parts:
     """All parts of the appliance, connected and not yet running. Raises Invalid for an unknown driver or placer."""
-    names = Names(config)
+    names = AcceptedNames(config)
     context = Context(store, bus, clock, config, home, secrets, names.authorities)
     conditions = Conditions(clock, bus)
     observed, queue, readiness = Observed(bus, clock), KeyedQueue(), Readiness()
@@ -116,14 +94,14 @@ def assemble(home: Home, config: Config, secrets: BoxSecrets, bus: Bus, store: S
     gate = SocketGate(home.run / "up", observed, tasks)
     observed.connect(gate, reconciler.reported)
     stopped_pages = StoppedPages(partial(pages.render_stopped, home), partial(pages.remove_stopped, home))
-    for listener in (observed.hear, stopped_pages.hear, partial(_poke_changed, queue)):
+    for listener in (observed.hear, stopped_pages.hear, partial(_poke_changed, queue), partial(_poke_named, proxy)):
         bus.listen(listener)
     return Parts(services, names, hasher, driver, reconciler, gate, observed, stopped_pages, proxy, readiness)
 
 
 def _services(
     context: Context,
-    names: Names,
+    names: AcceptedNames,
     hasher: Passwords,
     conditions: Conditions,
     observed: Observed,
@@ -157,6 +135,7 @@ def _services(
         audit=audit,
         stacks=catalogue,
         box=Box(context, instances=instances, stacks=catalogue, conditions=conditions, ready=readiness),
+        accepted=Accepted(context, audit, names),
         launchers=LauncherClient(tokens.api_secret),
         feed=Feed(context.bus),
     )
@@ -195,7 +174,7 @@ def _loops(
     conditions: Conditions,
     observed: Observed,
     queue: KeyedQueue,
-    names: Names,
+    names: AcceptedNames,
 ) -> tuple[Reconciler, Proxy]:
     config, instances = services.config, services.instances
 
@@ -233,6 +212,11 @@ def _loops(
 def _poke_changed(queue: KeyedQueue, event: Event) -> None:
     if event.kind == "instance.changed":
         queue.poke(event.key)
+
+
+def _poke_named(proxy: Proxy, event: Event) -> None:
+    if event.kind == CHANGED:
+        proxy.poke()
 
 
 def _raise_spent(conditions: Conditions, instance_id: str, pid: int) -> None:

@@ -18,11 +18,12 @@ from appliance.assembly import Parts, assemble
 from appliance.auth.passwords import new_password
 from appliance.auth.secrets import BoxSecrets, open_box
 from appliance.config import Config, Home
-from appliance.errors import Invalid, Unavailable, WeirError
+from appliance.errors import Conflict, Invalid, NotFound, Unavailable, WeirError
 from appliance.events import Bus
 from appliance.model import SYSTEM, Phase
 from appliance.proxy.controller import Proxy, check_names
 from appliance.schema.instances import CreateInstance
+from appliance.services.instances import Instances
 from appliance.store.engine import Store
 from appliance.store.migrate import ensure_schema
 from appliance.system import tls
@@ -31,6 +32,7 @@ from appliance.system.notify import notify, watchdog
 from appliance.tasks import Tasks
 from appliance.web.app import build
 from appliance.web.listeners import Listeners
+from appliance.web.services import Services
 
 log = logging.getLogger(__name__)
 
@@ -113,6 +115,7 @@ async def _running(home: Home, config: Config) -> AsyncIterator[Parts]:
         stack.callback(parts.hasher.close)
         stack.push_async_callback(parts.services.launchers.close)
         await _first_run(home, config, parts)
+        await parts.services.accepted.load()
         await asyncio.to_thread(_certificates, home, parts)
         parts.gate.open()
         stack.push_async_callback(parts.reconciler.close)
@@ -124,7 +127,7 @@ async def _running(home: Home, config: Config) -> AsyncIterator[Parts]:
         stack.push_async_callback(tasks.close)
         stack.callback(bus.close)
         _start(parts, tasks)
-        await _first_instance(parts)
+        await _first_instance(parts.services)
         tasks.keep("nginx", parts.proxy.run)
         yield parts
 
@@ -180,18 +183,26 @@ def _given_password(file: Path) -> str:
         raise Invalid(f"login.admin_password_file: {error}", hint=hint) from error
 
 
-async def _first_instance(parts: Parts) -> None:
+async def _first_instance(services: Services) -> None:
     """The instance that a box is born with, made once."""
-    accounts, instances = parts.services.accounts, parts.services.instances
+    accounts = services.accounts
     name = await accounts.first_instance()
     if name is None:
         return
     try:
-        made = await instances.create(SYSTEM, CreateInstance(name=name))
+        await accounts.first_instance_made(await _made(services.instances, name))
     except WeirError as error:
         log.error("the first instance '%s' could not be made: %s", name, error)
-        return
-    await accounts.first_instance_made(made.id)
+
+
+async def _made(instances: Instances, name: str) -> str:
+    """The id of the new instance, or of the one that was made before somebody ended us between making and noting."""
+    try:
+        return (await instances.create(SYSTEM, CreateInstance(name=name))).id
+    except Conflict:
+        with contextlib.suppress(NotFound):
+            return await instances.find(name, SYSTEM)
+        raise
 
 
 async def _say_ready(home: Home, parts: Parts) -> None:

@@ -89,7 +89,7 @@ class Api:
     async def entries(self, request: Request) -> Reply:
         limit = request.query.get("limit", "")
         page = await self._log.page(
-            request.query.get("cursor", ""), int(limit) if limit.isascii() and limit.isdigit() else 100
+            request.query.get("cursor", ""), int(limit[:9]) if limit.isascii() and limit.isdigit() else 100
         )
         return json_reply(page)
 
@@ -117,6 +117,8 @@ class Api:
                 yield b"".join(map(_event, lines))
                 sent = lines[-1].stamp
                 start = sent + 1
+                if sent >= self._log.last:
+                    subscriber.skip()  # sent already: what it lost of this is no loss
             while True:
                 yield await _next_events(subscriber, sent)
 

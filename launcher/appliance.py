@@ -18,6 +18,7 @@ from launcher.schema import BootGrant, BootRequest, StateReport
 log = logging.getLogger(__name__)
 
 QUEUE = 200
+QUEUE_BYTES = 1024 * 1024  # a crash brings its last log lines along
 TIMEOUT_S = 10.0
 RETRY_CAP_S = 3.0
 _TRIES = 20  # for one message that the appliance answers with an error of its own
@@ -103,8 +104,8 @@ class Appliance:
         except http.Unreachable:
             return False
         self._tries += 1
-        if answer.retriable and self._tries < _TRIES:
-            return False
+        if answer.retriable and (self._tries < _TRIES or len(self._queue) == 1):
+            return False  # the last one holds nobody up: given up, it would be the newest state that nobody knows
         self._tries = 0
         if answer.status >= 400:
             # Not even an unknown token is a reason to end: Node-RED goes on serving.
@@ -114,11 +115,16 @@ class Appliance:
         return True
 
     def _put(self, path: str, body: bytes, is_state: bool) -> None:
-        if len(self._queue) >= QUEUE:
+        while self._queue and (len(self._queue) >= QUEUE or self.waiting_bytes + len(body) > QUEUE_BYTES):
             self._drop_one()
         self._queue.append(_Outgoing(path, body, os.urandom(16).hex(), is_state))
         self._idle.clear()
         self._wake.set()
+
+    @property
+    def waiting_bytes(self) -> int:
+        """How much is not delivered yet; never more than `QUEUE_BYTES`."""
+        return sum(len(item.body) for item in self._queue)
 
     def _drop_one(self) -> None:
         """Forget the oldest audit event, else the oldest state: a later state makes it up."""

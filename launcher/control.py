@@ -9,9 +9,18 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from launcher.loglines import Splitter
 from launcher.process import Output
+
+
+_NOTHING = msgspec.Raw(b"null")
+
+
+class _Event(Struct, frozen=True):
+    event: str = ""
+    value: msgspec.Raw = _NOTHING
 
 
 class Kept:
@@ -21,15 +30,20 @@ class Kept:
     """
 
     def __init__(self) -> None:
-        self.value: Any = None
+        self.value = _NOTHING
 
 
 class Control:
-    """Our end of the channel, and the child's until `attach`. `take` gets each document that Node-RED sends."""
+    """Our end of the channel, and the child's until `attach`.
 
-    def __init__(self, take: Callable[[dict[str, Any]], None], kept: Kept) -> None:
+    `listening` is called once, when Node-RED says that it has taken over its port. Nothing else that comes is
+    handed on: a flow shares the channel and could fill any queue behind it.
+    """
+
+    def __init__(self, listening: Callable[[], None], kept: Kept) -> None:
         self._ours, self._childs = socket.socketpair()
-        self._take, self._kept = take, kept
+        self._listening: Callable[[], None] | None = listening
+        self._kept = kept
         self._output: Output | None = None
 
     @property
@@ -51,6 +65,11 @@ class Control:
         splitter = Splitter(self._line, limit=64 * 1024)
         self._output = Output(os.dup(self._ours.fileno()), splitter.feed, splitter.flush)
 
+    @property
+    def ended(self) -> bool:
+        """Whether Node-RED's end is closed, by its death or by a flow."""
+        return self._output is not None and self._output.ended
+
     def close(self) -> None:
         if self._output is not None:
             self._output.close()
@@ -60,8 +79,10 @@ class Control:
     def _line(self, line: bytes) -> None:
         # What is not ours to understand is passed over: the flow shares this process and may write here.
         with contextlib.suppress(msgspec.DecodeError, RecursionError):
-            document = msgspec.json.decode(line, type=dict[str, Any])
-            if document.get("event") == "keep":
-                self._kept.value = document.get("value")
-            else:
-                self._take(document)
+            document = msgspec.json.decode(line, type=_Event)
+            if document.event == "keep":
+                msgspec.json.decode(document.value)  # what is sent on must be JSON, and no longer than it came
+                self._kept.value = document.value
+            elif document.event == "listening" and (call := self._listening) is not None:
+                self._listening = None
+                call()

@@ -45,7 +45,7 @@ async def request(
         raise Unreachable(error.strerror or str(error)) from error
     except h11.RemoteProtocolError as error:
         raise Unreachable(f"not an HTTP answer: {error}") from error
-    except h11.LocalProtocolError as error:
+    except (h11.LocalProtocolError, UnicodeError) as error:
         raise Unreachable(f"not a request that can be sent: {error}") from error
 
 

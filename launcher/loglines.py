@@ -24,6 +24,9 @@ RING_LINES = 1000
 RING_BYTES = 1024 * 1024
 SUBSCRIBER_LINES = 1000
 PAGE_LINES = 500
+TAIL_LINES = 20
+TAIL_BYTES = 32 * 1024
+MSG_DEPTH = 50  # lists within lists; more than that a reader with less stack than ours might not decode
 _LEVELS = {10: "fatal", 20: "error", 30: "warn", 40: "info", 50: "debug", 60: "trace", 98: "audit", 99: "metric"}
 _ENTRY_FIELDS = ("level", "type", "name", "id", "msg")
 _BACK_IN_TIME_MS = 60_000
@@ -86,6 +89,11 @@ class Subscriber:
         self._lines.append(line)
         self._wake.set()
 
+    def skip(self) -> None:
+        """Forget what waits: its reader got all of it in another way."""
+        self._lines.clear()
+        self._dropped = 0
+
     async def take(self, timeout_s: float) -> tuple[list[Line], int]:
         """What has come since the last call and how many were lost; empty after `timeout_s` of silence."""
         if not self._lines:
@@ -139,6 +147,22 @@ class Log:
     def recent(self, count: int = RING_LINES) -> list[Line]:
         """The newest entries in memory, oldest first."""
         return list(self._ring)[-count:]
+
+    @property
+    def last(self) -> int:
+        """The stamp of the newest entry."""
+        return self._last
+
+    def tail(self, after: int) -> list[bytes]:
+        """The end of what came after a stamp, oldest first: at most `TAIL_LINES` entries and `TAIL_BYTES`."""
+        found: deque[bytes] = deque()
+        room = TAIL_BYTES
+        for line in self.recent(TAIL_LINES)[::-1]:
+            room -= len(line.body)
+            if line.stamp <= after or room < 0:
+                break
+            found.appendleft(line.body)
+        return list(found)
 
     @contextmanager
     def subscribe(self) -> Iterator[Subscriber]:
@@ -219,9 +243,11 @@ def _entry(raw: bytes) -> dict[str, Any] | None:
         return None
     if "msg" not in document:
         return None
-    entry = {name: document[name] for name in _ENTRY_FIELDS if document.get(name) is not None}
-    entry.setdefault("msg", None)
-    level = entry.get("level")
+    if not _is_shallow(document["msg"], MSG_DEPTH):
+        return None
+    entry = {name: document[name] for name in _ENTRY_FIELDS if isinstance(document.get(name), str)}
+    entry["msg"] = document["msg"]
+    level = document.get("level")
     if isinstance(level, int):
         entry["level"] = _LEVELS.get(level, "info")
     if isinstance(document.get("ts"), int):
@@ -229,8 +255,18 @@ def _entry(raw: bytes) -> dict[str, Any] | None:
     return entry
 
 
+def _is_shallow(value: object, depth: int) -> bool:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return depth > 0 and all(_is_shallow(each, depth - 1) for each in inner)
+
+
 def _tail(lines: Iterable[tuple[int, bytes]], limit: int) -> list[Line]:
-    return [Line(stamp, body) for stamp, body in lines][-limit:]
+    # Only what is in order: a flow can write to the files, and a page must not go back in time.
+    found: list[Line] = []
+    for stamp, body in lines:
+        if not found or stamp > found[-1].stamp:
+            found.append(Line(stamp, body))
+    return found[-limit:]
 
 
 def _first(lines: Iterable[Line], limit: int) -> list[Line]:

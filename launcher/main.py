@@ -117,12 +117,14 @@ class _Launcher:
         await asyncio.wait([ended, worker, delivery], return_when=asyncio.FIRST_COMPLETED)
         self._node_red.quit()
         failure = await _outcome(worker)
-        if not delivery.done():
+        if delivery.done():
+            failure = failure or delivery.exception()
+        else:
             await self._appliance.flush(_FLUSH_S)
         delivery.cancel()
         if failure is None:
             return 0
-        log.error("the worker failed", exc_info=failure)
+        log.error("the launcher failed", exc_info=failure)
         self._node_red.kill()
         return 1
 

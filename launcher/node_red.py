@@ -36,7 +36,6 @@ GRACE_S = 10.0
 _HUNG_GRACE_S = 1.0  # it can't even take note of SIGTERM
 START_S = 180.0
 INBOX = 100
-_CRASH_LOG_LINES = 20
 
 
 class Busy(Exception):
@@ -47,9 +46,8 @@ class _Exited(Struct, frozen=True):
     process: Process
 
 
-class _Heard(Struct, frozen=True):
-    control: Control
-    document: dict[str, Any]
+class _Listening(Struct, frozen=True):
+    process: Process
 
 
 class _Prepared(Struct, frozen=True):
@@ -97,6 +95,7 @@ class NodeRed:
         self._kept = Kept()
         self._up_at: float | None = None
         self._spawned_ms = -1
+        self._spawned_at = 0  # stamp of the last log entry before it
 
     @property
     def process(self) -> Process | None:
@@ -149,8 +148,8 @@ class NodeRed:
                 self._prepared(task)
             case _Exited(process=process) if process is self._process:
                 self._exited(process.exited.result())
-            case _Heard(control=control) if control is self._control:
-                self._heard(event.document)
+            case _Listening(process=process) if process is self._process:
+                self._listening(process)
             case _Hung(process=process) if process is self._process:
                 await self._hung(event.message)
             case _RetryDue() if self._wanted is not False and self._process is None and self._preparing is None:
@@ -257,7 +256,7 @@ class NodeRed:
             self._failed("unexpected_error", f"{type(error).__name__}: {error}")
 
     def _spawn(self, launch: Launch) -> None:
-        control = Control(lambda document: self._inbox.put_nowait(_Heard(control, document)), self._kept)
+        control = Control(lambda: self._inbox.put_nowait(_Listening(process)), self._kept)
         control.boot(launch.boot)
         out, errors = Splitter(self._log.output), Splitter(self._log.output)
         try:
@@ -276,14 +275,12 @@ class NodeRed:
         self._process, self._control, self._launch = process, control, launch
         with contextlib.suppress(OSError):  # only a launcher that comes after our sudden death would miss it
             orphan.note(self._options.node_red_note, process.pid)
-        self._spawned_ms = int(time.time() * 1000)
+        self._spawned_ms, self._spawned_at = int(time.time() * 1000), self._log.last
         self._log.system("Starting Node-RED" + (" in safe mode" if self._safe else ""))
         self.status.set(State.STARTING, "", "Node-RED is starting.")
         self._watch(self._wait_for_start(process))
 
-    def _heard(self, document: dict[str, Any]) -> None:
-        if document.get("event") != "listening" or self._up_at is not None or self._process is None:
-            return
+    def _listening(self, process: Process) -> None:
         self._up_at = self._clock()
         if self._safe:
             reason = "crash_loop" if self._policy.looping else "safe_mode"
@@ -291,7 +288,7 @@ class NodeRed:
             self.status.audit("safe-mode")
         else:
             self.status.set(State.RUNNING)
-        self._watch(self._wait_for_hang(self._process))
+        self._watch(self._wait_for_hang(process))
 
     # Failing
 
@@ -299,7 +296,7 @@ class NodeRed:
         ran_s = self._clock() - self._up_at if self._up_at is not None else 0.0
         self._forget_process()
         self._log.system(f"Node-RED exited {ended}")
-        tail = [line.body for line in self._log.recent(_CRASH_LOG_LINES)]
+        tail = self._log.tail(self._spawned_at)
         reason, message = diagnose(ended, tail)
         if reason == "no_flows":
             return self._failed(reason, message)
@@ -334,7 +331,7 @@ class NodeRed:
         if process is None or not await self._halt(_HUNG_GRACE_S):
             return
         ran_s = self._clock() - up_at if up_at is not None else 0.0
-        tail = [line.body for line in self._log.recent(_CRASH_LOG_LINES)]
+        tail = self._log.tail(self._spawned_at)
         self._crashed("hung" if up_at is not None else "start_timeout", message, ran_s, tail, process.exited.result())
 
     async def _wait_for_start(self, process: Process) -> None:

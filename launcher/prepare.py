@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import errno
 import os
+import re
 import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -25,6 +26,8 @@ from launcher.schema import BootGrant, Settings, State
 from launcher.settings import Rendered, base_environment, command, render
 
 BACKLOG = 511
+# Of the instance's environment an install script of a stranger gets what npm needs; the rest may be secret.
+_NPM_ENV = re.compile(r"npm_config_\w+|(https?|no)_proxy|node_extra_ca_certs|tz", re.IGNORECASE)
 _PATIENCE_S = 3.0  # for the appliance, while there is a cached copy to start with
 
 
@@ -107,7 +110,7 @@ class Preparer:
         base = base_environment(self._options, self._host_env, settings.weir.extraCa)
         self._write_files(rendered)
         self._listen()
-        await self._install(rendered, {**rendered.env, **base}, say)
+        await self._install(rendered, base, say)
         argv, env = command(rendered, self._options, safe)
         return Launch(argv, {**env, **base}, self._boot(settings), self._fd(), rendered.admin_root)
 
@@ -170,13 +173,13 @@ class Preparer:
         assert self._listener is not None
         return self._listener.fileno()
 
-    async def _install(self, rendered: Rendered, env: Mapping[str, str], say: Callable[[Progress], None]) -> None:
+    async def _install(self, rendered: Rendered, base: Mapping[str, str], say: Callable[[Progress], None]) -> None:
         if rendered.modules is None or not self._modules.missing(rendered.modules):
             return
         say(Progress(State.INSTALLING, "", f"Installing {len(rendered.modules)} modules."))
-        clean = {name: value for name, value in env.items() if name != "NODE_OPTIONS"}
+        clean = {name: value for name, value in rendered.env.items() if _NPM_ENV.fullmatch(name)}
         try:
-            await self._modules.install(rendered.modules, clean)
+            await self._modules.install(rendered.modules, {**clean, **base})
         except InstallFailed as error:
             if not self._modules.present(rendered.modules):
                 raise StartFailed("install_failed", f"Modules could not be installed: {error}.") from error

@@ -100,6 +100,11 @@ class Output:
         self._end = end
         asyncio.get_running_loop().add_reader(fd, self._read)
 
+    @property
+    def ended(self) -> bool:
+        """Whether nobody can write any more, or it was closed here."""
+        return self._fd < 0
+
     def finish(self) -> None:
         """Take what is still in the pipe, bounded, and close it."""
         for _ in range(64):  # a pipe holds 64 KiB; a few more for one that was made larger

@@ -79,7 +79,7 @@ class Segments:
         """The newest entries, about `limit_bytes` of them. Blocks: for the start only."""
         if not self._files:
             return []
-        return list(_scan(self._path(self._files[-1]), limit_bytes))
+        return [entry for entry in _scan(self._path(self._files[-1]), limit_bytes) if _is_json(entry[1])]
 
     def close(self) -> None:
         """Write what is pending and stop the thread; returns after at most a few seconds of disk time."""

@@ -192,10 +192,14 @@ class _Connection:
 
 def _decoded(head: h11.Request, body: bytes) -> Request:
     path, _, query = head.target.decode("latin-1").partition("?")
+    try:
+        fields = dict(parse_qsl(query, max_num_fields=20))
+    except ValueError as error:
+        raise Bad(400, "bad_request", f"query: {error}") from error
     return Request(
         method=head.method.decode("latin-1"),
         path=path,
-        query=dict(parse_qsl(query, max_num_fields=20)),
+        query=fields,
         headers={name.decode("latin-1"): value.decode("latin-1") for name, value in head.headers},
         body=body,
     )

@@ -51,6 +51,8 @@ class FakeAppliance:
         self.states: list[dict[str, Any]] = []
         self.audits: list[dict[str, Any]] = []
         self.refuse_reports = False
+        self.lose_boot_answer = False
+        self.unwell = 0  # so many reports and audit events are answered with 503
         self._runner: web.AppRunner | None = None
 
     @property
@@ -81,11 +83,15 @@ class FakeAppliance:
 
     async def _boot(self, request: web.Request) -> web.Response:
         body = await request.json()
-        if body["ticket"] == "spent":
+        if body["ticket"] == "spent" or "spent" in self.tickets:
             return web.json_response({"code": "ticket_spent", "error": "spent"}, status=409)
         if body["ticket"] not in self.tickets:
             return web.json_response({"code": "unauthorized", "error": "unauthorized"}, status=401)
         self.tickets.remove(body["ticket"])
+        if self.lose_boot_answer:
+            self.tickets, self.lose_boot_answer = {"spent"}, False
+            assert request.transport is not None
+            request.transport.abort()
         return web.json_response({**SECRETS, "teamID": "team123456"})
 
     async def _settings(self, request: web.Request) -> web.Response:
@@ -93,14 +99,22 @@ class FakeAppliance:
         return web.json_response(self.settings)
 
     async def _update(self, request: web.Request) -> web.Response:
+        if self._is_unwell():
+            return web.json_response({"code": "unavailable", "error": "unwell"}, status=503)
         if self.refuse_reports:
             return web.json_response({"code": "unauthorized", "error": "unauthorized"}, status=401)
         self.states.append(await request.json())
         return web.json_response({}, status=202)
 
     async def _audit(self, request: web.Request) -> web.Response:
+        if self._is_unwell():
+            return web.json_response({"code": "unavailable", "error": "unwell"}, status=503)
         self.audits.append(await request.json())
         return web.Response()
+
+    def _is_unwell(self) -> bool:
+        self.unwell -= 1
+        return self.unwell >= 0
 
     async def _storage(self, request: web.Request) -> web.Response:
         kind = request.match_info["kind"]

@@ -18,6 +18,7 @@ from appliance.model import Role, StackRef, Subject
 from appliance.reconcile.observed import Observed
 from appliance.schema.instances import CreateInstance, Instance
 from appliance.schema.users import User
+from appliance.services.accepted import Accepted, AcceptedNames
 from appliance.services.accounts import Accounts
 from appliance.services.audit import Audit
 from appliance.services.box import Box
@@ -219,6 +220,7 @@ def _compose(context: Context, hasher: Passwords, observed: Observed, pokes: lis
         audit=audit,
         stacks=stacks,
         box=Box(context, instances=instances, stacks=stacks, conditions=conditions, ready=lambda: True),
+        accepted=Accepted(context, audit, AcceptedNames(context.config, host=lambda: "box.test", addresses=list)),
         launchers=LauncherClient(tokens.api_secret),
         feed=Feed(context.bus),
     )

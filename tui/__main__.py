@@ -14,7 +14,7 @@ from tui.profile import choose, textual_switches
 def open_screens(address: Address, environ: Mapping[str, str], *, rich: bool = False, low: bool = False) -> None:
     """Show the screens until the user quits; the box keeps running.
 
-    Raises Usage without a terminal and NotRunning when the box does not answer.
+    Raises Usage without a terminal, NotRunning when the box does not answer, BoxError when the screens fail.
     """
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise Usage("the screens need a terminal", hint="weir status prints the same as text.")

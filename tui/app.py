@@ -15,7 +15,7 @@ from textual.binding import Binding, BindingType
 
 from appliance.schema.box import BoxStatus
 from appliance.schema.instances import Instance, Instances, InstanceStatus
-from tui import keys
+from tui import crash, keys
 from tui.address import Address
 from tui.client import Client
 from tui.errors import BoxError, Refused
@@ -41,6 +41,8 @@ def run(address: Address, profile: Profile) -> None:
     with ends_with_terminal(sys.stdin.fileno(), app.leave):
         # Without mouse reports the terminal's own selecting and copying works, and fewer bytes travel.
         app.run(mouse=False)
+    if app.fault is not None:
+        raise crash.told(app.fault) from app.fault
 
 
 class WeirApp(App[None]):
@@ -72,6 +74,16 @@ class WeirApp(App[None]):
 
     def on_key(self) -> None:
         self._typed_at = time.monotonic()
+
+    @property
+    def fault(self) -> Exception | None:
+        """What ended the screens against their will."""
+        return self._exception
+
+    def _fatal_error(self) -> None:
+        # textual's own prints the trace with all local variables, tokens among them, and keeps it all in memory
+        # (https://github.com/Textualize/textual/issues/3069).
+        self._close_messages_no_wait()
 
     def leave(self) -> None:
         """Quit; may be called from any thread and never waits."""

@@ -121,13 +121,14 @@ def row(cells: list[Piece], columns: tuple[Column, ...], widths: list[int], more
     pieces: list[Piece] = []
     for (text, style), column, cell in zip(cells, columns, widths, strict=True):
         if cell:
-            pieces += [(fit(text, cell, right=column.right, mark=more), style), ("  ", "plain")]
+            pieces += [(fit(visible(text), cell, right=column.right, mark=more), style), ("  ", "plain")]
     return pieces[:-1]
 
 
 def cut(pieces: list[Piece], cells: int, more: str) -> list[Piece]:
     """Pieces on one line of exactly `cells` cells."""
     shown: list[Piece] = []
+    pieces = [(visible(text), style) for text, style in pieces]  # whoever wrote it: the terminal obeys no text
     for index, (text, style) in enumerate(pieces):
         rest = sum(width(later) for later, _ in pieces[index:])
         if rest > cells and width(text) >= cells:

@@ -17,6 +17,18 @@ def visible(text: str, *, ascii_only: bool = False) -> str:
     return "".join(_shown(char, ascii_only) for char in text)
 
 
+def json_visible(text: str) -> str:
+    """JSON that says the same with no character in it that a terminal could obey (JSON leaves C1 codes as they are)."""
+    if text.isascii():
+        return text.replace("\x7f", "\\u007f")
+    return "".join(char if char.isprintable() or char == "\n" else _escaped(char) for char in text)
+
+
+def _escaped(char: str) -> str:
+    units = char.encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
+
+
 def _shown(char: str, ascii_only: bool) -> str:
     if char == "\t":
         return "  "

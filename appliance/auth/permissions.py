@@ -80,14 +80,19 @@ def demand(permission: Permission, subject: Subject, role: Role, *, own: bool = 
 
     `own`: the thing asked about is the subject himself.
     """
-    if subject.scopes is not None and permission.name not in subject.scopes:
-        raise Forbidden(
-            f"this token is not good for '{permission.name}'", hint="Use a token that was made for this purpose."
-        )
+    demand_scope(permission, subject)
     if subject.read_only and not permission.read:
         raise Forbidden(f"this token may only read, '{permission.name}' changes something")
     if role < permission.role and not subject.admin and not (own and permission.own):
         raise Forbidden(
             f"'{permission.name}' needs the role {permission.role.name.lower()}, you have {role.name.lower()}",
             hint="Ask an owner of the team for a higher role.",
+        )
+
+
+def demand_scope(permission: Permission, subject: Subject) -> None:
+    """Raise Forbidden when the credential was made for other purposes, whatever its owner may do."""
+    if subject.scopes is not None and permission.name not in subject.scopes:
+        raise Forbidden(
+            f"this token is not good for '{permission.name}'", hint="Use a token that was made for this purpose."
         )

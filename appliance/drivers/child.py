@@ -24,11 +24,12 @@ from appliance.drivers.base import DriverUnavailable, PlacementFailed
 from appliance.errors import WeirError
 from appliance.model import InstanceRef, InstanceSpec, Observation, Phase
 from appliance.system import tree
-from appliance.system.files import write_atomic
+from appliance.system.files import NotPlain, append_plain, make_private_dir, read_plain, remove_all, write_atomic
 from appliance.system.pidfd import Identity, Process, identify, is_alive
 
 OUTPUT_BYTES = 1 << 20  # launcher.out is emptied at a start when it is larger
 MINT_TIMEOUT_S = 30
+RECORD_BYTES = 64 << 10
 
 
 class Command(Struct, frozen=True):
@@ -69,7 +70,10 @@ class Child:
     def open(self, on_change: Callable[[str], None]) -> None:
         self._on_change = on_change
         for instance_id in self.list():
-            record = self._record(InstanceRef(instance_id), self._instances / instance_id)
+            try:
+                record = self._record(InstanceRef(instance_id), self._instances / instance_id)
+            except OSError:
+                continue  # `observe` says why
             if record and record.identity:
                 self._watch(instance_id, record.identity)
 
@@ -103,7 +107,10 @@ class Child:
             raise DriverUnavailable(f"no boot ticket for the launcher: {error or 'the store is slow'}") from error
 
     async def end(self, ref: InstanceRef, directory: Path, grace: timedelta) -> None:
-        record = await self._run(self._record, ref, directory)
+        try:
+            record = await self._run(self._record, ref, directory)
+        except OSError as error:
+            raise DriverUnavailable(f"cannot read {directory / _RECORD}: {error.strerror}") from error
         try:
             await tree.end(record.identity if record else None, directory, grace_s=grace.total_seconds())
         except tree.StillAlive as error:
@@ -145,9 +152,11 @@ class Child:
     def _record(self, ref: InstanceRef, directory: Path) -> Record | None:
         """The record; where it can't be understood, or was never finished, what really runs is looked for."""
         try:
-            content = (directory / _RECORD).read_bytes()
+            content = read_plain(directory / _RECORD, RECORD_BYTES)
         except (FileNotFoundError, NotADirectoryError):
             return None
+        except NotPlain:  # the instance's own flows can write there
+            content = b""
         try:
             record = msgspec.json.decode(content, type=Record)
         except msgspec.MsgspecError:
@@ -222,28 +231,32 @@ def _write_record(directory: Path, record: Record) -> None:
 
 
 def _forget_record(directory: Path) -> None:
-    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-        (directory / _RECORD).unlink()
+    """Whatever lies there: flows of the instance may have put something else in its place, or closed the way to it."""
+    for above in (directory, directory / "launcher"):
+        if above.is_symlink() or not above.is_dir():
+            break
+        make_private_dir(above)
+    with contextlib.suppress(NotADirectoryError):
+        remove_all(directory / _RECORD)
 
 
 def _found_running(record: Record, directory: Path) -> Record:
     for identity, arguments in tree.launchers(directory).items():
-        generation = int(arguments.get("generation", "0"))
-        return msgspec.structs.replace(record, identity=identity, generation=generation)
+        generation = arguments.get("generation", "")
+        if generation.isascii() and generation.isdigit() and len(generation) < 10:
+            return msgspec.structs.replace(record, identity=identity, generation=int(generation))
     return record
 
 
 def _opened_zombie(identity: Identity) -> Process | None:
     try:
         return Process(identity, os.pidfd_open(identity.pid)) if identify(identity.pid) == identity else None
-    except ProcessLookupError:
+    except (OSError, ValueError, OverflowError):
         return None
 
 
 def _output(directory: Path) -> BinaryIO:
-    path = directory / "launcher" / "launcher.out"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
-    fd = os.open(path, flags, 0o600)
+    fd = append_plain(directory / "launcher" / "launcher.out", 0o600)
     if os.fstat(fd).st_size > OUTPUT_BYTES:
         os.ftruncate(fd, 0)
     return os.fdopen(fd, "wb")

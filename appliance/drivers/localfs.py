@@ -6,7 +6,6 @@ Directories, order and idempotence are here; the placer only starts, finds and e
 from __future__ import annotations
 
 import asyncio
-import shutil
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -24,7 +23,7 @@ from appliance.drivers.base import (
     Unsupported,
 )
 from appliance.model import InstanceRef, InstanceSpec, Observation, Phase, Placement
-from appliance.system.files import make_private_dir
+from appliance.system.files import make_private_dir, remove_all
 
 T = TypeVar("T")
 
@@ -152,7 +151,7 @@ class LocalFs(Driver):
             return
         async with self._lock(ref):
             try:
-                await self._run(_delete, self._directory(ref))
+                await self._run(remove_all, self._directory(ref))
             except OSError as error:
                 raise DriverUnavailable(f"cannot delete {self._directory(ref)}: {error}") from error
         self._locks.pop(ref.id, None)
@@ -216,10 +215,3 @@ class _Changes:
         instance_id = next(iter(self._ids))
         del self._ids[instance_id]
         return instance_id
-
-
-def _delete(directory: Path) -> None:
-    if directory.is_symlink():
-        directory.unlink()
-    elif directory.exists():
-        shutil.rmtree(directory)

@@ -16,10 +16,11 @@ from datetime import datetime, timedelta
 from msgspec import Struct
 
 from appliance.model import Desired, InstanceSpec, LauncherReport, LauncherState, Observation, Phase
-from appliance.reconcile.backoff import History, wish_of
+from appliance.reconcile.backoff import LAST_S, History, wish_of
 
 LOOK_AGAIN = timedelta(seconds=10)
 TELL_AGAIN = timedelta(seconds=10)
+LONGEST_PAUSE = timedelta(seconds=LAST_S)
 
 
 class Nothing(Struct, frozen=True):
@@ -88,7 +89,8 @@ def decide(
         return _paused(spec, history, now) or Remove()
     if spec.desired is Desired.SUSPENDED:
         return Nothing() if observation.phase is Phase.ABSENT else _paused(spec, history, now) or Stop()
-    if (deadline := _in_motion(observation, history, start_timeout)) is not None and now < deadline:
+    deadline = _in_motion(observation, history, start_timeout)
+    if deadline is not None and _ahead(deadline, now, start_timeout):
         return Wait(deadline, observation.phase.value)
     if observation.phase is Phase.UP and observation.generation == spec.generation:
         return _living(spec, report, history, now, start_timeout)
@@ -131,7 +133,11 @@ def _living(
 
 def _tell(spec: InstanceSpec, report: LauncherReport, history: History, now: datetime) -> Action:
     told = history.told
-    if told is not None and told.generation == spec.command_generation and now < told.at + TELL_AGAIN:
+    if (
+        told is not None
+        and told.generation == spec.command_generation
+        and _ahead(told.at + TELL_AGAIN, now, TELL_AGAIN)
+    ):
         return Wait(told.at + TELL_AGAIN, "told")
     return _paused(spec, history, now) or Tell(_command(spec.desired, report.state), spec.command_generation)
 
@@ -144,6 +150,13 @@ def _command(desired: Desired, state: LauncherState) -> str:
 
 def _paused(spec: InstanceSpec, history: History, now: datetime) -> Wait | None:
     """The pause after failures; what is wanted anew is not held back by it."""
-    if history.next_try_at is not None and now < history.next_try_at and history.wish == wish_of(spec):
-        return Wait(history.next_try_at, history.reason, history.message)
+    until = history.next_try_at
+    if until is not None and _ahead(until, now, LONGEST_PAUSE) and history.wish == wish_of(spec):
+        return Wait(until, history.reason, history.message)
     return None
+
+
+def _ahead(until: datetime, now: datetime, at_most: timedelta) -> bool:
+    """Whether `until` is still to come. What is further ahead than it was ever put is of before the clock was set
+    back; waiting for it could take hours."""
+    return now < until <= now + at_most

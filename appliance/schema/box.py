@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from appliance.schema.common import Wire
+from appliance.schema.common import Body, Wire
 
 
 class Problem(Wire):
@@ -26,6 +26,7 @@ class ApplianceStatus(Wire):
     names: list[str]
     home: str
     ca_url: str = ""
+    ca_fingerprint: str = ""  # SHA-256, `AB:CD:…`; empty while there is no CA
 
 
 class StatusInstance(Wire, rename=None):
@@ -56,6 +57,28 @@ class BoxStatus(Wire):
     instances: list[StatusInstance]
     host: HostStatus
     problems: list[Problem]
+
+
+class BoxName(Wire):
+    """A name or address under which browsers reach the box: lower case, IPv6 without brackets.
+
+    `port` is the platform's from outside, null where it is the one that nginx listens on.
+    """
+
+    name: str
+    port: int | None
+    source: str  # "box": the machine's own, "config": of config.toml, "added": by this API
+
+
+class BoxNames(Wire):
+    """`GET /api/v1/box/names`: the one to show people first."""
+
+    count: int
+    names: list[BoxName]
+
+
+class AddName(Body):
+    name: str  # `plant.example`, `plant.example:8443`, `[2001:db8::7]:8443`
 
 
 class Health(Wire):

@@ -106,13 +106,23 @@ class CreateApplication(Body):
     description: str = ""
 
 
+class TokenTeam(Wire):
+    """A team that a token is narrowed to."""
+
+    id: str
+    name: str
+
+
 class TokenCreated(Wire):
-    """A personal access token: `token` is shown this once."""
+    """A personal access token: `token` is shown this once. `teams` is empty where it is not narrowed to some."""
 
     id: str
     name: str
     token: str
     expires_at: str | None = None
+    read_only: bool = False
+    admin_opt_in: bool = False
+    teams: list[TokenTeam] = []
 
 
 class CreateToken(Body):

@@ -146,9 +146,10 @@ class Accounts:
             raise NotFound("There is no such user.")
         return shown_user(row, self._context.base_url())
 
-    async def user_teams(self, user_id: str) -> UserTeams:
-        """The teams that somebody belongs to, with his role in each."""
+    async def user_teams(self, user_id: str, within: frozenset[str] | None = None) -> UserTeams:
+        """The teams that somebody belongs to, with his role in each; of these only, where his token is narrowed."""
         rows = await self._context.store.read(lambda tx: teams.of_user(tx, user_id))
+        rows = [row for row in rows if within is None or row.id in within]
         base_url = self._context.base_url()
         shown = [
             UserTeam(

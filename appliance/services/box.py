@@ -20,6 +20,7 @@ from appliance.services.context import Context
 from appliance.services.instances import Instances
 from appliance.services.stacks import Stacks
 from appliance.store import instances as rows
+from appliance.system import tls
 
 DISK_LOW_FRACTION = 0.05
 DISK_LOW_BYTES = 500 * 1024 * 1024
@@ -78,9 +79,9 @@ class Box:
     async def status(self, subject: Subject) -> BoxStatus:
         """The appliance, the instances that the subject may see, the machine, and what is wrong."""
         listed = (await self._instances.list(subject)).instances
-        usage = await asyncio.to_thread(self._usage, self._context.home.root)
+        usage, fingerprint = await asyncio.to_thread(self._look)
         return BoxStatus(
-            appliance=self._appliance(),
+            appliance=self._appliance(fingerprint),
             instances=[_instance(instance) for instance in listed],
             host=HostStatus(
                 cpu_percent=usage.cpu_percent,
@@ -103,7 +104,11 @@ class Box:
         current = self._conditions.current()
         return [condition.problem() for condition in current if _may_see(subject, condition, seen)]
 
-    def _appliance(self) -> ApplianceStatus:
+    def _look(self) -> tuple[Usage, str]:
+        """What has to be asked of the disk."""
+        return self._usage(self._context.home.root), _fingerprint(self._context.home.tls / "ca.crt")
+
+    def _appliance(self, fingerprint: str) -> ApplianceStatus:
         return ApplianceStatus(
             pid=os.getpid(),
             url=self._context.base_url(),
@@ -113,6 +118,7 @@ class Box:
             names=list(self._context.names()),
             home=str(self._context.home.root),
             ca_url=f"{self._context.base_url()}/ca.crt",
+            ca_fingerprint=fingerprint,
         )
 
     def _weigh(self, usage: Usage) -> None:
@@ -166,7 +172,7 @@ class Box:
 
 
 def _may_see(subject: Subject, condition: Condition, seen: set[str]) -> bool:
-    return subject.admin or (condition.about is not None and condition.about in seen)
+    return (subject.admin and subject.team_ids is None) or (condition.about is not None and condition.about in seen)
 
 
 def _instance(instance: Instance) -> StatusInstance:
@@ -180,6 +186,14 @@ def _instance(instance: Instance) -> StatusInstance:
         reason=instance.meta.reason,
         message=instance.meta.message,
     )
+
+
+def _fingerprint(certificate: Path) -> str:
+    """Empty while there is none, or a broken one that is about to be made anew."""
+    try:
+        return tls.fingerprint(certificate)
+    except (OSError, ValueError):
+        return ""
 
 
 def _text(moment: datetime) -> str:

@@ -203,9 +203,12 @@ class Instances:
     ) -> None:
         seen = await self._row(instance_id)
         shown = self._live.meta(instance_id, seen.desired).state
-        await self._context.store.write(
-            lambda tx: self._write_wish(tx, subject, instance_id, lambda row: decide(row.desired, shown))
-        )
+
+        def decided(row: InstanceRow) -> wishes.Wish | None:
+            # Another wish came in between: what was shown is of before it, and it has not been carried out yet.
+            return decide(row.desired, shown if _wished(row) == _wished(seen) else "starting")
+
+        await self._context.store.write(lambda tx: self._write_wish(tx, subject, instance_id, decided))
         self._poke(instance_id)
 
     def _write_wish(
@@ -252,6 +255,10 @@ class Instances:
             platform_port=addresses.platform_port(),
             extra_ca=str(authority) if authority.exists() else None,
         )
+
+
+def _wished(row: InstanceRow) -> tuple[Desired, int, int]:
+    return row.desired, row.generation, row.command_generation
 
 
 def _unknown() -> NotFound:

@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from appliance.auth.secrets import new_token, same, token_hash
 from appliance.errors import Invalid
+from appliance.events import Event
 from appliance.model import Role
 from appliance.schema.oauth import OAuthToken
 from appliance.schema.users import User
@@ -137,7 +138,10 @@ class OAuth:
         role = self._role(tx, client, user.id) if client else None
         if role is Role.DASHBOARD:
             raise OAuthError("access_denied", "Your role may use the dashboards of this instance, not its editor.")
-        if role is None or (request.scope == "editor" and _edits(role) != "*"):
+        if role is not None and request.scope == "editor" and _edits(role) != "*":
+            # Editors that send no version do not know a login that may only look (instance protocol §3.3).
+            raise OAuthError("access_denied", "Your role may only look, and this instance's editor is too old for that.")
+        if role is None:
             oauth.remove(tx, request.id)
             return _refusal(request, "access_denied", "You have no access to this instance.")
         until = self._context.now_ms() + CODE_LIFE // timedelta(milliseconds=1)
@@ -158,10 +162,10 @@ class OAuth:
         if user is None or user.suspended or team_id is None:
             return None
         role = teams.role(tx, team_id, user_id)
-        if role is Role.NONE:
-            # An administrator from outside the team may look, not edit (instance protocol §3.3).
-            return Role.VIEWER if user.admin else None
-        return role
+        if user.admin:
+            # An administrator may always look; only his role in the team lets him edit (instance protocol §3.3).
+            return max(role, Role.VIEWER)
+        return role if role is not Role.NONE else None
 
     # Trading: refusals are returned, not raised, since what they used up must stay used up
 
@@ -199,6 +203,8 @@ class OAuth:
         if old is None or old.kind is not Kind.EDITOR_REFRESH or old.instance_id != client.instance_id:
             return OAuthError("invalid_request", "The refresh token is unknown or was used before.")
         tokens.end_grant(tx, old.name)
+        # Verified tokens are remembered: the access token of this login must be forgotten with its row.
+        tx.after_commit(Event("token.revoked", old.user_id or old.id))
         if old.user_id is None or old.expires_at is None or old.expires_at <= self._context.now_ms():
             return OAuthError("invalid_request", "The login is too old.")
         return self._issue(tx, client, old.user_id, grant_id=old.name, ends=old.expires_at, state=None)

@@ -14,7 +14,7 @@ from appliance.errors import Conflict, Forbidden, Invalid, NotFound, Unauthorize
 from appliance.events import Event
 from appliance.model import Subject
 from appliance.schema.instances import BootGrant
-from appliance.schema.users import TokenCreated
+from appliance.schema.users import TokenCreated, TokenTeam
 from appliance.services.context import Context, Recorder
 from appliance.store import instances, oauth, teams, tokens
 from appliance.store.engine import Tx
@@ -100,9 +100,15 @@ class Tokens:
             team_ids=team_ids or None,
             expires_at=expires_at,
         )
-        await self._context.store.write(lambda tx: self._add_personal(tx, subject, new))
+        narrowed_to = await self._context.store.write(lambda tx: self._add_personal(tx, subject, new))
         return TokenCreated(
-            id=new.id, name=new.name, token=secret, expires_at=None if expires_at is None else iso(expires_at)
+            id=new.id,
+            name=new.name,
+            token=secret,
+            expires_at=None if expires_at is None else iso(expires_at),
+            read_only=new.read_only,
+            admin_opt_in=new.admin_opt_in,
+            teams=narrowed_to,
         )
 
     async def mint_ticket(self, instance_id: str, generation: int) -> str:
@@ -174,12 +180,16 @@ class Tokens:
         if expires_at is not None and expires_at <= self._context.now_ms():
             raise Invalid("The token would end in the past.", hint="Give a later time, or none.")
 
-    def _add_personal(self, tx: Tx, subject: Subject, new: TokenRow) -> None:
+    def _add_personal(self, tx: Tx, subject: Subject, new: TokenRow) -> list[TokenTeam]:
         user_id = _user_of(subject)
+        narrowed_to = []
         for team_id in new.team_ids or ():
-            known = teams.get(tx, team_id) is not None
-            if not known or (not subject.admin and not teams.role(tx, team_id, user_id)):
-                raise Invalid(f"You belong to no team '{team_id}'.", code="invalid_team", hint="Name one of yours.")
+            team = teams.get(tx, team_id)
+            if team is None or (not subject.admin and not teams.role(tx, team_id, user_id)):
+                raise Invalid(
+                    f"You belong to no team '{team_id[:80]}'.", code="invalid_team", hint="Name one of yours."
+                )
+            narrowed_to.append(TokenTeam(id=team.id, name=team.name))
         tokens.add(tx, new)
         self._audit.record(
             tx,
@@ -189,6 +199,7 @@ class Tokens:
             scope_id=user_id,
             body={"token": {"id": new.id, "name": new.name}},
         )
+        return narrowed_to
 
     def _trade(self, tx: Tx, ticket_hash: str, instance_id: str) -> BootGrant:
         now = self._context.now_ms()

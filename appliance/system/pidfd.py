@@ -80,7 +80,7 @@ class Process:
         """None when that process is gone, whoever has its pid now."""
         try:
             fd = os.pidfd_open(identity.pid)
-        except (ProcessLookupError, ValueError, OverflowError):
+        except (OSError, ValueError, OverflowError):  # EINVAL: no number of a process, or that of a thread
             return None
         process = cls(identity, fd)
         if process.alive and identify(identity.pid) == identity:

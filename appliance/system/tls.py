@@ -94,9 +94,11 @@ def _split_port(text: str) -> tuple[str, int | None]:
 
 def _address(host: str) -> str | None:
     try:
-        return str(ipaddress.ip_address(host))
+        address = ipaddress.ip_address(host)
     except ValueError:
         return None
+    # fe80::1%eth0 is an address, but URLs and certificates know no zones.
+    return None if "%" in host else str(address)
 
 
 def _dns_name(host: str, text: str) -> str:
@@ -107,6 +109,8 @@ def _dns_name(host: str, text: str) -> str:
         raise Invalid(f"'{text}' is not a host name", code="invalid_name", hint=hint) from error
     if not name or len(name) > 253 or not all(_LABEL.fullmatch(label) for label in name.split(".")):
         raise Invalid(f"'{text}' is not a host name", code="invalid_name", hint=hint)
+    if name.rpartition(".")[2].isdigit():  # browsers read it as an address: https://url.spec.whatwg.org/#host-parsing
+        raise Invalid(f"'{text}' is not a valid IPv4 address", code="invalid_name", hint=hint)
     return name
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from appliance.auth.permissions import PERMISSIONS, demand
+from appliance.auth.permissions import PERMISSIONS, Permission, demand, demand_scope
 from appliance.errors import NotFound
 from appliance.model import Role, Subject
 
@@ -23,11 +23,14 @@ class Access:
 
     async def check(self, route: Route, subject: Subject, params: dict[str, str]) -> dict[str, str]:
         """The path parameters with names resolved to ids. Raises Forbidden or NotFound."""
-        if route.permission is None or route.on == "body":
+        if route.permission is None:
             return params
         permission = PERMISSIONS[route.permission]
+        # Before anything is looked up: a token for other purposes must not find out what there is.
+        demand_scope(permission, subject)
         if route.on == "none":
-            demand(permission, subject, Role.ADMIN if subject.admin else Role.NONE, own=permission.own)
+            _demand_on_box(permission, subject)
+        if route.on in ("none", "body"):
             return params
         kind, thing, params = await self._named(route, subject, params)
         role = await self.role(kind, thing, subject)
@@ -54,7 +57,7 @@ class Access:
         team_id = await teams.team_of(kind, thing)
         role = await teams.role(team_id, subject) if team_id is not None else Role.NONE
         if team_id is None or role is Role.NONE or not _within(subject, team_id, kind, thing):
-            raise NotFound(f"there is no such {kind}")
+            raise _absent(kind)
         return role
 
     async def _named(self, route: Route, subject: Subject, params: dict[str, str]) -> tuple[str, str, dict[str, str]]:
@@ -62,9 +65,24 @@ class Access:
             found = await self._services.instances.find(params["id"], subject)
             return "instance", found, {**params, "id": found}
         if route.on == "team_slug":
-            team = await self._services.teams.by_slug(params["slug"])
+            try:
+                team = await self._services.teams.by_slug(params["slug"])
+            except NotFound as error:
+                raise _absent("team") from error
             return "team", team.id, {**params, "id": team.id}
         return route.on, params["id"], params
+
+
+def _absent(kind: str) -> NotFound:
+    """One sentence for what is not there and for what may not be seen."""
+    return NotFound(f"there is no such {kind}")
+
+
+def _demand_on_box(permission: Permission, subject: Subject) -> None:
+    """Permissions on the box as a whole; an administrator's token that is narrowed to teams is no administrator's."""
+    if subject.team_ids is not None:
+        subject = msgspec.structs.replace(subject, admin=False)
+    demand(permission, subject, Role.ADMIN if subject.admin else Role.NONE, own=permission.own)
 
 
 def _within(subject: Subject, team_id: str, kind: str, thing: str) -> bool:

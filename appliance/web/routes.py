@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from appliance.schema.audit import AuditPage
-from appliance.schema.box import BoxStatus, Health
+from appliance.schema.box import AddName, BoxName, BoxNames, BoxStatus, Health
 from appliance.schema.common import AuditQuery, LogQuery, LogStreamQuery, Page, Status
 from appliance.schema.instances import (
     ApplicationInstances,
@@ -222,6 +222,23 @@ CATALOGUE = (
 
 BOX = (
     _get("/box/status", box.status, BoxStatus, "box:status", "The box: appliance, instances, host, problems."),
+    _get("/box/names", box.names, BoxNames, "box:status", "The names under which browsers reach the box."),
+    _post(
+        "/box/names",
+        box.add_name,
+        BoxName,
+        "settings:edit",
+        "Accept a further name; the certificate and nginx follow at once.",
+        body=AddName,
+    ),
+    Route(
+        "DELETE",
+        f"{API}/box/names/{{name}}",
+        box.remove_name,
+        "Accept an added name no longer.",
+        permission="settings:edit",
+        response=Status,
+    ),
     _get(
         "/events",
         events.follow,

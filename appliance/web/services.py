@@ -14,6 +14,7 @@ from appliance.events import Bus
 
 if TYPE_CHECKING:
     from appliance.launcher_client import LauncherClient
+    from appliance.services.accepted import Accepted
     from appliance.services.accounts import Accounts
     from appliance.services.audit import Audit
     from appliance.services.box import Box
@@ -45,5 +46,6 @@ class Services(Struct, frozen=True):
     audit: Audit
     stacks: Stacks
     box: Box
+    accepted: Accepted
     launchers: LauncherClient
     feed: Feed

@@ -55,12 +55,17 @@ function shortened(entry, bytes) {
   return { ...entry, msg: `${text.slice(0, keep)}… (${text.length - keep} more characters)` };
 }
 
+/** Half of a surrogate pair (a text cut in the middle of an emoji) is JSON that strict readers refuse. */
+function json(entry) {
+  return JSON.stringify(entry, (_, value) => (typeof value === "string" ? value.toWellFormed() : value));
+}
+
 /** The line of one entry, without the newline. */
 function line(entry) {
-  let text = JSON.stringify(entry);
+  let text = json(entry);
   for (let bytes = Buffer.byteLength(text); bytes > MAX_LINE_BYTES; bytes = Buffer.byteLength(text)) {
     entry = shortened(entry, bytes);
-    text = JSON.stringify(entry);
+    text = json(entry);
   }
   return withoutSecrets(text);
 }

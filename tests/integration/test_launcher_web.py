@@ -102,6 +102,8 @@ async def test_a_body_that_is_too_large_is_refused_while_it_comes(client: aiohtt
 
 async def test_garbage_and_endless_headers_end_the_connection(box: Box) -> None:
     assert b"400" in (await box.raw(b"\x16\x03\x01 not http\r\n\r\n")).split(b"\r\n")[0]
+    fields = b"GET /numbers?" + b"&".join([b"a"] * 30) + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    assert b" 400 " in (await box.raw(fields)).split(b"\r\n")[0]
     head = b"GET /numbers HTTP/1.1\r\nHost: x\r\n"
     assert b" 431 " in (await box.raw(head + b"X-A: " + b"y" * 40_000)).split(b"\r\n")[0]
 

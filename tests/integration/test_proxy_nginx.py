@@ -10,6 +10,7 @@ import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -299,3 +300,40 @@ async def test_gzip_for_instances_only(box: ProxyBox) -> None:
     async with box.client() as client:
         assert (await client.get(box.site_url(site(box)), headers=headers)).headers.get("Content-Encoding") == "gzip"
         assert "Content-Encoding" not in (await client.get(box.url, headers=headers)).headers
+
+
+PLANTED = "__Host-weir_sid=planted"
+PLANTINGS = [
+    f"{PLANTED}; Path=/; Secure; HttpOnly",
+    f"{PLANTED}; path=/; SECURE",
+    f"{PLANTED};Secure;Secure;Path=/",
+    f"{PLANTED};   Secure   ; Path=/",
+    f"{PLANTED}; Secure=; Path=/",
+    f"{PLANTED}; Secure=1; Path=/; secure",
+    f"\t{PLANTED}; Secure; Path=/",
+    "__Host-weir_sid\t=planted; Secure; Path=/",
+    "__Host-weir_sid = planted; Secure; Path=/",
+    f"{PLANTED};; ; Secure; Path=/",
+    f"{PLANTED}; Path=/; Secure;",
+]
+
+
+@pytest.mark.parametrize("planted", PLANTINGS)
+async def test_an_instance_plants_no_cookie_of_the_platform(box: ProxyBox, planted: str) -> None:
+    """Browsers refuse a __Host- cookie that is not Secure (RFC 6265bis §5.7); everything else is left as it is."""
+    port = site(box).public_port
+    query = urlencode({"set-Set-Cookie": planted})
+    request = f"GET /?{query} HTTP/1.1\r\nHost: localhost:{port}\r\nConnection: close\r\n\r\n"
+    answer = (await raw(port, request.encode(), context=box.trust())).partition(b"\r\n\r\n")[0].decode()
+    lines = [line for line in answer.split("\r\n") if line.lower().startswith("set-cookie:")]
+    for line in lines:
+        attributes = [part.partition("=")[0].strip(" \t").lower() for part in line.split(";")[1:]]
+        assert "secure" not in attributes, lines
+
+
+async def test_cookies_of_an_instance_itself_pass(box: ProxyBox) -> None:
+    own = f"weir_oauth_{site(box).instance_id}=x; Path=/; HttpOnly; Secure; SameSite=Lax"
+    for cookie in (own, "__Host-flow=1; Secure; Path=/", "a=1; Secure"):
+        async with box.client() as client:
+            answer = await client.get(f"{box.site_url(site(box))}/?{urlencode({'set-Set-Cookie': cookie})}")
+            assert answer.headers["Set-Cookie"] == cookie

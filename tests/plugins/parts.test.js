@@ -232,3 +232,14 @@ test("people: one person's rights never reach another, and every list is live", 
     clearTimeout(record.timer);
   }
 });
+
+test("log lines are JSON that strict readers take, short enough, without secrets", () => {
+  const { line } = use("logger.js");
+  const strict = (text) => new TextDecoder("utf-8", { fatal: true }).decode(Buffer.from(text));
+  const half = { ts: 1, level: "info", msg: { deep: ["\ud83d", { more: "\ude00 x" }] } };
+  assert.doesNotMatch(line(half), /\\ud/i);
+  assert.equal(JSON.parse(line({ ts: 1, msg: "\u{1f600}" })).msg, "\u{1f600}");
+  const long = line({ ts: 1, level: "info", msg: `x${"\u{1f600}".repeat(20_000)}` });
+  assert.ok(Buffer.byteLength(long) <= 15_000);
+  assert.doesNotMatch(strict(long), /\\ud/i, "cut in the middle of an emoji");
+});

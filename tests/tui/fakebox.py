@@ -15,6 +15,7 @@ from aiohttp import web
 
 Json = dict[str, Any]
 TEAM = {"id": "team1", "name": "ops"}
+FINGERPRINT = ":".join(["AB"] * 32)
 
 
 def instance(number: int, name: str, state: str = "running", message: str = "", **meta: Any) -> Json:
@@ -206,6 +207,7 @@ class FakeBox:
                     "ready": True,
                     "names": ["pi4.local", "localhost"],
                     "home": str(self.socket.parent.parent),
+                    "caFingerprint": FINGERPRINT,
                 },
                 "instances": [_short(each) for each in self.instances],
                 "host": {

@@ -15,7 +15,7 @@ import pytest
 
 from tests.support import ROOT, eventually
 from tests.tui.conftest import Weir, start_weir
-from tests.tui.fakebox import FakeBox
+from tests.tui.fakebox import FINGERPRINT, FakeBox
 
 FLOWS = [{"id": "1", "type": "tab", "label": "T"}]
 
@@ -25,6 +25,7 @@ async def test_status(box: FakeBox, weir: Weir) -> None:
     assert done.code == 0, done.err
     assert "https://pi4.local:8443" in done.out
     assert "memory 61% of 4.0 GB" in done.out
+    assert f"CA SHA-256 {FINGERPRINT}\n" in done.out
     assert "+ running  plant-a     https://pi4.local:10000/" in done.out
     assert "x crashed  plant-test  exit 1, 14 restarts in 10 min" in done.out
     assert "\x1b" not in done.out

@@ -48,3 +48,17 @@ def test_endless_lines_are_cut() -> None:
 @given(st.text(st.characters(codec="utf-8", exclude_categories=("C", "M")), max_size=60), st.integers(2, 12))
 def test_folding_loses_nothing(line: str, cells: int) -> None:
     assert "".join(folded(line, cells)) == line
+
+
+def test_older_lines_go_in_front_and_numbers_stay() -> None:
+    ring = Ring(cap=10)
+    ring.append(["d", "e"])
+    first = ring.shown(0, 1)[0]
+    ring.filter("b")
+    ring.prepend(["a", "b", "c"])
+    assert [ring.line(number) for number in ring.shown(0, 9)] == ["b"]
+    ring.filter("")
+    assert [ring.line(number) for number in ring.shown(0, 9)] == list("abcde")
+    assert ring.line(first) == "d" and ring.position(first) == 3 and ring.whole
+    ring.append(["x"] * 20)
+    assert not ring.whole, "a line between was cut: older ones would stand beside younger ones"

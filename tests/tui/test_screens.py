@@ -14,6 +14,7 @@ from tui.address import Address
 from tui.app import WeirApp
 from tui.client import Client
 from tui.profile import Profile
+from tui.screens import frame, logs
 from tui.screens.logs import LogsScreen
 
 FAST = Profile(repaint_s=0.01, status_s=0.2)
@@ -249,6 +250,68 @@ async def test_a_flood_is_cut_and_said(box: FakeBox) -> None:
         assert isinstance(app.screen, LogsScreen)
         skipped = [app.screen.view.ring.line(n) for n in app.screen.view.ring.shown(0, 10**6)]
         assert any("entries skipped" in line for line in skipped)
+
+
+async def test_older_pages_are_fetched_at_the_top(box: FakeBox) -> None:
+    async with screens(box) as (app, pilot):
+        await reads(app, "plant-test")
+        for number in range(1200):
+            box.log("plant-a", f"line {number:04d}")
+        await pilot.press("l")
+        await reads(app, "line 1199", "500 lines")
+        await pilot.press("g")
+        await reads(app, "line 0700", "1000 lines", "held")
+        await pilot.press("k")
+        await reads(app, "line 0699", "line 0700")
+        await pilot.press("g")
+        await reads(app, "1200 lines", "line 0200")
+        await pilot.press("g", "g")
+        await reads(app, "line 0000", "1200 lines")
+        await pilot.press("slash", *"line 000", "enter", "g")
+        await reads(app, "line 0000", "line 0009", "10 lines", without="line 0010")
+
+
+@pytest.mark.parametrize("passing", [True, False])
+async def test_a_log_that_is_refused_says_why_for_as_long_as_it_is(
+    box: FakeBox, monkeypatch: pytest.MonkeyPatch, passing: bool
+) -> None:
+    monkeypatch.setattr(logs, "REFUSED_PAUSE_S", 0.1)
+    monkeypatch.setattr(frame, "SAID_S", 0.1)
+    async with screens(box) as (app, pilot):
+        await reads(app, "plant-test")
+        ident = box.find("plant-a")["id"]
+        box.log("plant-a", "it was there before")
+        refusal = {"code": "unavailable", "error": "not now\x1b[2J", "hint": "Wait."}
+        status = 503 if passing else 403
+        box.refuse[f"GET /api/v1/projects/{ident}/logs"] = (status, refusal)
+        await pilot.press("l")
+        await reads(app, "not now\\x1b[2J Wait.; trying again")
+        await pilot.press("w")  # a key takes back what is said in passing
+        await reads(app, "trying again")
+        box.refuse.clear()
+        await reads(app, "it was there before", without="trying again")
+
+
+async def test_a_small_terminal_is_told_what_the_screens_are_made_for(box: FakeBox) -> None:
+    async with screens(box, size=(60, 12)) as (app, pilot):
+        await reads(app, "60x12 is small: made for 80x24", "plant-a")
+        await pilot.press("j")
+        await reads(app, "> - stopped     plant-b", without="is small")
+        await pilot.resize_terminal(80, 24)
+        await reads(app, "plant-a", without="is small")
+        await pilot.resize_terminal(100, 23)
+        await reads(app, "100x23 is small")
+
+
+async def test_strangers_text_never_reaches_the_terminal_as_it_is(box: FakeBox) -> None:
+    box.instances[0]["meta"]["state"] = "odd\x1b[31m\u202e"
+    async with screens(box) as (app, pilot):
+        whole = await reads(app, "odd\\x1b[3…")
+        assert "\x1b" not in whole and "\u202e" not in whole
+        box.refuse["GET"] = (503, {"code": "unavailable", "error": "gone\x9b2J\nsecond"})
+        box.cut()
+        whole = await reads(app, "gone\\x9b2J\\x0asecond; what you see is old")
+        assert "\x9b" not in whole
 
 
 async def test_many_rows_and_pages(box: FakeBox) -> None:

@@ -13,7 +13,7 @@ import struct
 import sys
 import termios
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import psutil
@@ -78,11 +78,13 @@ class Terminal:
 
 
 @contextlib.asynccontextmanager
-async def terminal(home: Path, *arguments: str, controlling: bool = True, **env: str) -> AsyncIterator[Terminal]:
+async def terminal(
+    home: Path, *arguments: str, controlling: bool = True, program: Sequence[str] = ("-m", "tui.cli.main"), **env: str
+) -> AsyncIterator[Terminal]:
     """The command on a terminal of 80×24; one that does not control it sends no signal when it is closed."""
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-    command = ["setsid", *(["--ctty"] if controlling else []), sys.executable, "-m", "tui.cli.main", *arguments]
+    command = ["setsid", *(["--ctty"] if controlling else []), sys.executable, *program, *arguments]
     environ = {"PATH": os.environ["PATH"], "TERM": "xterm-256color", "LANG": "C.UTF-8", "WEIR_HOME": str(home), **env}
     process = await asyncio.create_subprocess_exec(
         *command, cwd=ROOT, env=environ, stdin=slave, stdout=slave, stderr=slave
@@ -198,3 +200,38 @@ async def test_no_box_is_said_on_the_shell(home: Path) -> None:
         await eventually(lambda: "weir: Weir is not running at" in line.text)
         assert line.process.returncode == 1
         assert b"\x1b[?1049h" not in line.wire
+
+
+BROKEN = """
+import tui.screens.instances
+from tui.cli.main import main
+
+def rows(screen):
+    token = "fft_" + "in-a-variable"
+    raise RuntimeError("broken\\x1b[2J")
+
+tui.screens.instances.InstancesScreen.rows = rows
+main()
+"""
+
+
+async def test_a_fault_of_the_screens_is_one_sentence_and_a_file(box: FakeBox, home: Path, tmp_path: Path) -> None:
+    async with terminal(home, program=("-c", BROKEN), TMPDIR=str(tmp_path)) as line:
+        await asyncio.wait_for(line.process.wait(), 15)
+        await eventually(lambda: "the box keeps running" in line.text)
+        assert line.process.returncode == 1
+        said = line.text[line.text.index("weir: the screens ended") :]
+        assert "RuntimeError: broken\\x1b[2J" in said and len(said.splitlines()) <= 6, said
+        (trace,) = tmp_path.glob("weir-ui-*.log")
+        assert trace.name in said.replace("\r\n", "") and trace.stat().st_mode & 0o777 == 0o600
+        assert "in rows" in trace.read_text() and "fft_in-a" not in trace.read_text() + line.text
+    assert len(box.instances) == 3
+
+
+async def test_ctrl_c_leaves_the_screens_and_the_box_alone(box: FakeBox, home: Path) -> None:
+    async with terminal(home) as line:
+        await eventually(lambda: "plant-a" in line.text, 15)
+        line.press(b"\x03")
+        await asyncio.wait_for(line.process.wait(), 10)
+        assert line.process.returncode == 0 and "Traceback" not in line.text
+        assert b"\x1b[?1049l" in line.wire, "the shell's screen is back"

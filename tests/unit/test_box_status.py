@@ -12,6 +12,8 @@ from msgspec.structs import replace
 from appliance.model import Role
 from appliance.services import conditions
 from appliance.services.box import measure
+from appliance.system import tls
+from appliance.system.tls import AcceptedName
 from tests.service_rig import GIB, ROOMY, Rig, service_rig
 
 
@@ -34,6 +36,16 @@ async def test_status(rig: Rig) -> None:
     assert (instance.id, instance.name, instance.state) == (made.id, "line-1", "starting")
     assert instance.url == made.url
     assert status.problems == []
+
+
+async def test_the_fingerprint_is_that_of_the_ca_in_use(rig: Rig) -> None:
+    """Empty without a CA and with a broken one: the status must say how the box is, not fail with it."""
+    home = rig.context.home
+    assert (await rig.box.status(rig.admin)).appliance.ca_fingerprint == ""
+    tls.ensure(home, [AcceptedName("box.test")])
+    assert (await rig.box.status(rig.admin)).appliance.ca_fingerprint == tls.fingerprint(home.tls / "ca.crt")
+    (home.tls / "ca.crt").write_text("broken")
+    assert (await rig.box.status(rig.admin)).appliance.ca_fingerprint == ""
 
 
 def test_the_machine_is_really_measured(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from tui.loglines import Entry, entry, lines
 from tui.signs import signed
-from tui.text import age, duration, fit, size, visible, width
+from tui.text import age, duration, fit, json_visible, size, visible, width
 
 
 @given(st.text())
@@ -97,3 +98,12 @@ def test_log_line_without_level_or_with_any_json() -> None:
 
 def test_a_level_is_data_too() -> None:
     assert lines(Entry(ts="x", level="\x1b[2J very long", msg="m"), zone=UTC) == ["         \\x1b[~ m"]
+
+
+def test_json_for_a_terminal_says_the_same_without_its_codes() -> None:
+    """JSON leaves C1 codes as they are, and a terminal takes U+009B for the start of a command."""
+    value = {"msg": "\x9b2J \u202e \x7f \U000e0041 w\u00e4rme", "n": [1]}
+    shown = json_visible(json.dumps(value, ensure_ascii=False, indent=2))
+    assert json.loads(shown) == value and "w\u00e4rme" in shown
+    assert not {char for char in shown if not char.isprintable()} - {"\n"}
+    assert json_visible('{"a": "b\x7f"}') == '{"a": "b\\u007f"}'

@@ -48,6 +48,8 @@ def said(state: LauncherState = LauncherState.RUNNING, command_generation: int =
 
 LIVING = History(since=NOW - timedelta(minutes=1), adopted=True)
 FAILED = History(failures=3, next_try_at=NOW + timedelta(seconds=9), wish=wish_of(spec_of()), reason="r", message="m")
+HOURS = timedelta(hours=2)
+AHEAD = replace(FAILED, next_try_at=NOW + HOURS)
 LATE = History(since=NOW - timedelta(minutes=4), adopted=True)
 ABSENT, EXITED, UNKNOWN = seen(Phase.ABSENT), seen(Phase.EXITED), seen(Phase.UNKNOWN, reason="why")
 LOADING, STOPPED = LauncherState.LOADING, LauncherState.STOPPED
@@ -61,6 +63,7 @@ TABLE: list[tuple[str, InstanceSpec | None, Observation, LauncherReport | None, 
     ("a stopped one wants its launcher too", spec_of(Desired.STOPPED), ABSENT, None, History(), Ensure()),
     ("ended while nobody looked", spec_of(), EXITED, None, History(), Ensure()),
     ("after failures a pause", spec_of(), EXITED, None, FAILED, Wait(FAILED.next_try_at, "r", "m")),  # type: ignore[arg-type]
+    ("no pause from before the clock was set back", spec_of(), EXITED, None, AHEAD, Ensure()),
     ("no pause for a new wish", spec_of(generation=3), EXITED, None, FAILED, Ensure()),
     ("no pause for a stop", spec_of(Desired.SUSPENDED), EXITED, None, FAILED, Stop()),
     ("old generation is replaced", spec_of(), seen(generation=1), None, LIVING, Ensure()),
@@ -77,6 +80,7 @@ TABLE: list[tuple[str, InstanceSpec | None, Observation, LauncherReport | None, 
     ("reading its settings", spec_of(), seen(), said(LOADING, 0), LIVING, Wait),
     ("told just now", spec_of(), seen(), BEHIND, replace(LIVING, told=Told(5, NOW)), Wait),
     ("told long ago", spec_of(), seen(), BEHIND, replace(LIVING, told=Told(5, NOW - TIMEOUT)), Tell("restart", 5)),
+    ("told before the clock was set back", spec_of(), seen(), BEHIND, replace(LIVING, told=Told(5, NOW + HOURS)), Tell),
     ("told something else", spec_of(), seen(), BEHIND, replace(LIVING, told=Told(4, NOW)), Tell("restart", 5)),
     ("suspend", spec_of(Desired.SUSPENDED), seen(), said(), LIVING, Stop()),
     ("suspended", spec_of(Desired.SUSPENDED), ABSENT, None, History(), Nothing()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -207,3 +208,15 @@ async def test_the_catalogue(rig: Rig) -> None:
     for lookup in (rig.stacks.get, rig.stacks.template, rig.stacks.type):
         with pytest.raises(NotFound):
             await lookup("nothing")
+
+
+async def test_two_starts_at_the_same_time_are_one(rig: Rig) -> None:
+    """Two people press the key in the same moment: Node-RED is not started and then restarted."""
+    instance = await rig.create()
+    await rig.instances.stop(rig.admin, instance.id)
+    before = await rig.spec(instance.id)
+    await asyncio.gather(*(rig.instances.start(rig.admin, instance.id) for _ in range(3)))
+    after = await rig.spec(instance.id)
+    assert after.desired is RUN
+    assert after.command_generation == before.command_generation + 1
+    assert [entry.event for entry in await rig.entries(instance.id)].count("project.started") == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import resource
 from pathlib import Path
 from typing import Any
@@ -219,4 +220,77 @@ async def test_a_slow_reader_loses_the_oldest_and_is_told(tmp_path: Path) -> Non
         log.output(b"now")
         lines, dropped = await waiting
         assert decoded(lines)[0]["msg"] == "now" and dropped == 0
+    log.close()
+
+
+async def test_the_lines_in_memory_after_a_restart_are_sound(tmp_path: Path) -> None:
+    """The flow can write to the segments, and a power cut can: what it spoilt must not spoil the answer with the ring."""
+    first = make(tmp_path)
+    for number in range(5):
+        first.output(b"n %d" % number)
+    first.close()
+    with files(tmp_path)[-1].open("ab") as file:
+        file.write(b'{"ts":"18000000000000007","msg": oops}\n{"ts":"00000000000000001","msg":"back in time"}\n')
+    second = make(tmp_path)
+    second.system("on")
+    assert [entry["msg"] for entry in decoded(second.recent())] == [*(f"n {number}" for number in range(5)), "on"]
+    second.close()
+
+
+@pytest.mark.parametrize(
+    "raw", [b'{"msg":' + b"[" * 900 + b"]" * 900 + b"}", b'{"msg":' + b'{"a":' * 60 + b"1" + b"}" * 61]
+)
+async def test_lists_within_lists_are_text(tmp_path: Path, raw: bytes) -> None:
+    """What we can just decode, a reader with less stack could not, and a page is decoded as a whole."""
+    log = make(tmp_path)
+    log.output(raw)
+    log.output(b'{"msg":{"a":[1,{"b":2}]}}')
+    assert [entry["msg"] for entry in decoded(log.recent())] == [raw.decode(), {"a": [1, {"b": 2}]}]
+    log.close()
+
+
+async def test_fields_of_an_entry_are_words(tmp_path: Path) -> None:
+    log = make(tmp_path)
+    log.output(b'{"msg":"m","level":["x"],"type":{},"name":7,"id":null,"ts":"soon","more":1}')
+    (entry,) = decoded(log.recent())
+    assert set(entry) == {"ts", "msg", "src"}
+    log.close()
+
+
+@pytest.mark.parametrize(
+    "raw", [b"\xff\xfe\x00 binary \x1b[31mred", b'{"msg":"\\ud800"}', b"{not json}", b'{"msg":1e999}', b"{}"]
+)
+async def test_any_bytes_become_an_entry(tmp_path: Path, raw: bytes) -> None:
+    log = make(tmp_path)
+    log.output(raw)
+    assert decoded(log.recent())[0]["msg"] == raw.decode("utf-8", "replace")
+    log.close()
+
+
+async def test_the_tail_of_a_crash_is_of_its_own_run_and_bounded(tmp_path: Path) -> None:
+    log = make(tmp_path)
+    log.output(b"JavaScript heap out of memory")
+    spawned = log.last
+    assert log.tail(spawned) == []
+    log.output(b"now")
+    assert [json.loads(body)["msg"] for body in log.tail(spawned)] == ["now"]
+    for number in range(30):
+        log.output(b"%d " % number + b"x" * 10_000)
+    assert [json.loads(body)["msg"].split()[0] for body in log.tail(spawned)] == ["27", "28", "29"]
+    log.close()
+
+
+async def test_segments_are_capped_in_age_never_the_one_in_use(tmp_path: Path) -> None:
+    log = make(tmp_path, segment_bytes=1000)
+    for number in range(50):
+        log.output(b"%d " % number + b"z" * 100)
+        await log.forward(0, 1)
+    old = files(tmp_path)
+    assert len(old) > 3
+    for path in old:
+        os.utime(path, (0, 0))
+    for number in range(15):
+        log.output(b"new %d " % number + b"z" * 100)
+        await log.forward(0, 1)
+    assert not set(old[:-1]) & set(files(tmp_path)) and files(tmp_path)
     log.close()

@@ -132,6 +132,7 @@ async def test_a_member_logs_in_to_edit(plant: Plant) -> None:
         (Role.VIEWER, False, "read"),
         (Role.VIEWER, True, "read"),
         (Role.NONE, True, "read"),
+        (Role.DASHBOARD, True, "read"),
     ],
 )
 async def test_what_each_role_may(plant: Plant, role: Role, admin: bool, scope: str) -> None:
@@ -158,7 +159,9 @@ async def test_a_dashboard_role_has_no_editor(plant: Plant) -> None:
 async def test_the_old_scope_is_for_those_who_edit(plant: Plant) -> None:
     assert await plant.code(await plant.person("ada", Role.MEMBER), scope="editor")
     request = await plant.oauth.begin(plant.query(scope="editor"), NAMES)
-    assert answer(await plant.oauth.complete(request.id, await plant.person("vic", Role.VIEWER)))["error"]
+    with pytest.raises(OAuthError) as refused:
+        await plant.oauth.complete(request.id, await plant.person("vic", Role.VIEWER))
+    assert refused.value.location is None and refused.value.status == 400
 
 
 async def test_a_login_can_be_refused_by_the_person(plant: Plant) -> None:
@@ -357,6 +360,26 @@ async def test_an_access_token_lives_half_an_hour_and_is_refreshed(plant: Plant,
     assert (await plant.tokens.verify(second.access_token)).username == "ada"
     with pytest.raises(OAuthError):  # used before
         await plant.refresh(first)
+
+
+async def test_a_refresh_ends_the_access_token_before_it(plant: Plant) -> None:
+    first = await plant.login(await plant.person("ada", Role.MEMBER))
+    await plant.tokens.verify(first.access_token)  # and is remembered
+    second = await plant.refresh(first)
+    with pytest.raises(Unauthorized):
+        await plant.tokens.verify(first.access_token)
+    await plant.tokens.verify(second.access_token)
+
+
+async def test_a_refused_refresh_leaves_nothing_of_the_login(plant: Plant) -> None:
+    ada = await plant.person("ada", Role.MEMBER)
+    token = await plant.login(ada)
+    await Teams(plant.context, Entries()).set_member(SYSTEM, plant.team_id, ada.id, Role.DASHBOARD)
+    await plant.tokens.verify(token.access_token)
+    with pytest.raises(OAuthError):
+        await plant.refresh(token)
+    with pytest.raises(Unauthorized):
+        await plant.tokens.verify(token.access_token)
 
 
 async def test_a_refresh_token_is_no_bearer(plant: Plant) -> None:

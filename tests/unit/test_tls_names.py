@@ -55,6 +55,7 @@ def test_names_are_read(text: str, name: AcceptedName) -> None:
 NO_NAMES = [
     *("", ".", "a b", "https://plant.example", "plant.example/x", "a..b", "-a", "a-", "x" * 64, "*.a"),
     *("a;b", 'a"b', "a$b", "{a}", "a\nb", "1.2.3.4:5:6", "[::1", "[::1]:", "[::1]x", "[a]b"),
+    *("fe80::1%eth0", "[fe80::1%eth0]:8443", 'fe80::1%a"b', "192.168.1.300", "1234", "plant.1"),
     *("plant.example:0", "plant.example:65536", "plant.example:x"),
 ]
 

@@ -92,6 +92,9 @@ async def test_a_token_is_narrowed_as_asked(context: Context, tokens: Tokens, te
     made = await tokens.create_personal(ada, "narrow", read_only=True, team_ids=[team.team_id])
     subject = await tokens.verify(made.token)
     assert subject.read_only and subject.team_ids == frozenset({team.team_id})
+    wire = msgspec.to_builtins(made)
+    assert (wire["readOnly"], wire["adminOptIn"]) == (True, False)
+    assert wire["teams"] == [{"id": team.team_id, "name": "Home"}]
     with pytest.raises(Invalid) as refused:
         await tokens.create_personal(ada, "foreign", team_ids=["elsewhere"])
     assert refused.value.code == "invalid_team"

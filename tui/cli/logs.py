@@ -13,6 +13,7 @@ from tui.client import Client
 from tui.errors import BoxError
 from tui.feed import Feed
 from tui.loglines import BEGINNING, Entries, entry, lines
+from tui.text import json_visible
 from tui.wire import SseEvent, decode
 
 PAGE = 500
@@ -52,7 +53,7 @@ def _print_tail(box: Box, path: str, count: int, as_json: bool) -> str:
 
 def _print_entry(raw: bytes, as_json: bool) -> None:
     if as_json:
-        print(raw.decode("utf-8", "replace"))
+        print(json_visible(raw.decode("utf-8", "replace")))
         return
     for line in lines(entry(raw), form=FORM):
         print(line)

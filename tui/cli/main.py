@@ -164,6 +164,27 @@ def open_(session: Session, args: Namespace) -> None:
     open_instance(session, args.name)
 
 
+def name_add(session: Session, args: Namespace) -> None:
+    """Let browsers reach the box under a further name."""
+    from tui.cli.names import add_name
+
+    add_name(session, args.name, as_json=args.json)
+
+
+def name_list(session: Session, args: Namespace) -> None:
+    """The names under which browsers reach the box."""
+    from tui.cli.names import list_names
+
+    list_names(session, as_json=args.json)
+
+
+def name_remove(session: Session, args: Namespace) -> None:
+    """Take back a name that was added."""
+    from tui.cli.names import remove_name
+
+    remove_name(session, args.name, as_json=args.json)
+
+
 def stack_list(session: Session, args: Namespace) -> None:
     """The stacks, and whether they are built on this box."""
     from tui.cli.others import list_stacks
@@ -208,6 +229,9 @@ COMMANDS: dict[str, Command] = {
     "instance flows": flows,
     "instance open": open_,
     "audit": audit,
+    "name add": name_add,
+    "name list": name_list,
+    "name remove": name_remove,
     "stack list": stack_list,
     "stack build": appliance,
     "token create": token_create,

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 WAIT_S = 180.0
 GROUPS = {
     "instance": "make, watch and control instances",
+    "name": "the names under which browsers reach the box",
     "stack": "the Node.js and Node-RED that instances run on",
     "token": "personal access tokens",
 }
@@ -88,6 +89,9 @@ def _add(verbs: Subparsers, name: str, verb: str, text: str) -> None:
     elif name == "audit":
         parser.add_argument("name", metavar="NAME", nargs="?", default="", help="an instance; else the whole team")
         parser.add_argument("-n", "--lines", type=_count, default=50, metavar="N", help="newest entries to show")
+    elif name in ("name add", "name remove"):
+        text = "host name or address, with the port where it differs: plant.example:8443"
+        parser.add_argument("name", metavar="NAME", help=text)
     elif name == "token create":
         parser.add_argument("name", metavar="NAME", help="what the token is for")
     elif name == "ui":

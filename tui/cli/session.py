@@ -11,7 +11,7 @@ from urllib.parse import quote
 import msgspec
 
 from tui.address import Address, Wanted, find, find_home
-from tui.text import visible
+from tui.text import json_visible, visible
 
 if TYPE_CHECKING:  # httpx takes a fifth of a second to load, and --help needs none of it
     from tui.cli.box import Box
@@ -54,7 +54,7 @@ def instance_path(name_or_id: str) -> str:
 
 def print_json(answer: bytes) -> None:
     """The API's object as it came, indented."""
-    print(msgspec.json.format(answer, indent=2).decode("utf-8", "replace"))
+    print(json_visible(msgspec.json.format(answer, indent=2).decode("utf-8", "replace")))
 
 
 def print_object(answer: Any) -> None:

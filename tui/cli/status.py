@@ -37,6 +37,8 @@ def _print_box(status: BoxStatus, now: datetime) -> None:
         f"  memory {percent(host.memory_used_bytes, host.memory_total_bytes)} of {size(host.memory_total_bytes)}"
         f"  disk {percent(host.disk_used_bytes, host.disk_total_bytes)} of {size(host.disk_total_bytes)}"
     )
+    if box.ca_fingerprint:
+        print(f"CA SHA-256 {visible(box.ca_fingerprint)}")
 
 
 def _print_instances(instances: list[StatusInstance]) -> None:

@@ -15,6 +15,7 @@ from textual.widgets import Input
 from appliance.schema.instances import Instance
 from tui import keys
 from tui.render import Piece, header
+from tui.signs import Kind
 from tui.text import visible
 from tui.widgets.line import Line
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 
 SAID_S = 6.0
+MADE_FOR = (80, 24)
 
 
 class Prompt(Horizontal):
@@ -100,6 +102,9 @@ class Frame(Screen[None]):
 
     def on_resize(self) -> None:
         self._paint_footer()
+        width, height = self.size
+        if width < MADE_FOR[0] or height < MADE_FOR[1]:
+            self.say(f"{width}x{height} is small: made for {MADE_FOR[0]}x{MADE_FOR[1]}", Kind.CHANGING)
 
     def repaint(self) -> None:
         """Bring header, banner and body to what is known."""

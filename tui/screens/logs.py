@@ -11,7 +11,7 @@ from textual.widget import Widget
 
 from appliance.schema.instances import Instance
 from tui import keys
-from tui.errors import BoxError
+from tui.errors import BoxError, Refused
 from tui.feed import Feed
 from tui.loglines import BEGINNING, Entries, entry, lines
 from tui.render import Piece
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 FIRST_LINES = 500
 BURST = 4000  # entries that may wait for the next paint; more than that nobody reads
+REFUSED_PAUSE_S = 15.0  # a refusal may be lifted: the instance is started again, the role given
 BUSY = 400  # entries in one paint that make the next one wait a second
 
 
@@ -41,6 +42,8 @@ class LogsScreen(Frame):
         self.instance = instance
         self._path = f"/projects/{instance.id}/logs"
         self._last = ""
+        self._older: str | None = None  # cursor of the page before the first line
+        self._fetching = False
         self._waiting: deque[str] = deque(maxlen=BURST)
         self._came = 0
         self._lost = ""
@@ -83,25 +86,50 @@ class LogsScreen(Frame):
 
     # -- feed ---------------------------------------------------------------------------------------
     async def _follow(self) -> None:
-        """The end of the log first, then what comes."""
-        try:
-            page = await self.owner.client.get(self._path, Entries, {"limit": str(FIRST_LINES)})
-            self._take([bytes(raw).decode("utf-8", "replace") for raw in page.log])
-            self._last = self._last or BEGINNING  # nothing was there: nothing that comes may be missed
-        except BoxError as error:
-            self.say(f"the log cannot be read: {error.message}", Kind.BAD)
+        """The end of the log first, then what comes; for ever, whatever is refused meanwhile."""
         feed = Feed(self.owner.client, f"{self._path}/stream", on_lost=self._on_lost, resume=self._resume)
+        while True:
+            try:
+                if not self._last:
+                    await self._begin()
+                async for event in feed.events():
+                    self._heard(event)
+            except BoxError as error:
+                self._on_lost(error)
+                lasting = isinstance(error, Refused) and not error.passing
+                await asyncio.sleep(REFUSED_PAUSE_S if lasting else 1)
+
+    async def _begin(self) -> None:
+        page = await self._page({})
+        self._take(page)
+        self._last = self._last or BEGINNING  # nothing was there: nothing that comes may be missed
+        self._lost = ""
+        self.say_again()
+
+    async def _page(self, cursor: Mapping[str, str]) -> list[str]:
+        page = await self.owner.client.get(self._path, Entries, {"limit": str(FIRST_LINES), **cursor})
+        self._older = page.meta.previous if page.log else None
+        return [bytes(raw).decode("utf-8", "replace") for raw in page.log]
+
+    def _want_older(self) -> None:
+        """At the first line there may be more before it."""
+        if self._older and not self._fetching and self.view.at_start and self.view.ring.whole:
+            self._fetching = True
+            self.run_worker(self._fetch_older(self._older), exit_on_error=False, name="older log")
+
+    async def _fetch_older(self, cursor: str) -> None:
         try:
-            async for event in feed.events():
-                self._heard(event)
+            self.view.prepend(self._shown(await self._page({"cursor": cursor})))
         except BoxError as error:
-            self.say(f"{error.message} {error.hint}".strip(), Kind.BAD)
+            self.say(f"the older log cannot be read: {error.message}", Kind.BAD)
+        finally:
+            self._fetching = False
 
     def _resume(self, _: str) -> Mapping[str, str]:
         return {"cursor": self._last} if self._last else {}
 
     def _on_lost(self, error: BoxError) -> None:
-        self._lost = error.message
+        self._lost = f"{error.message.rstrip('.')} {error.hint}".strip()
         self.say_again()
 
     def _heard(self, event: SseEvent) -> None:
@@ -117,12 +145,12 @@ class LogsScreen(Frame):
             self._wake.set()
 
     def _take(self, entries: list[str]) -> None:
-        shown: list[str] = []
         for data in entries:
-            each = entry(data)
-            self._last = max(self._last, each.ts)
-            shown += lines(each, ascii_only=self.profile.ascii)
-        self.view.append(shown)
+            self._last = max(self._last, entry(data).ts)
+        self.view.append(self._shown(entries))
+
+    def _shown(self, entries: list[str]) -> list[str]:
+        return [line for data in entries for line in lines(entry(data), ascii_only=self.profile.ascii)]
 
     async def _paint_batches(self) -> None:
         """Show what came, many lines at a time; when too much came, its end and how much is missing."""
@@ -158,18 +186,21 @@ class LogsScreen(Frame):
 
     def do_up(self) -> None:
         self.view.scroll_lines(-1)
+        self._want_older()
 
     def do_down(self) -> None:
         self.view.scroll_lines(1)
 
     def do_page_up(self) -> None:
         self.view.scroll_lines(-self.view.page())
+        self._want_older()
 
     def do_page_down(self) -> None:
         self.view.scroll_lines(self.view.page())
 
     def do_top(self) -> None:
         self.view.to_start()
+        self._want_older()
 
     def do_bottom(self) -> None:
         self.view.to_end()

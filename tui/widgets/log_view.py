@@ -52,6 +52,16 @@ class LogView(Widget, can_focus=True):
             self.new += found
         self.post_message(self.Changed())
 
+    @property
+    def at_start(self) -> bool:
+        """Whether it holds still at the oldest line it has."""
+        return not self.follow and self.ring.position(self._anchor) == 0
+
+    def prepend(self, lines: Sequence[str]) -> None:
+        """Take older lines; the window stays on what it shows."""
+        self.ring.prepend(lines)
+        self._changed()
+
     def filter(self, pattern: str) -> None:
         self.ring.filter(pattern)
         self.to_end()

@@ -11,7 +11,8 @@ LINE_CELLS = 1000
 
 
 class Ring:
-    """Keeps the last `cap` lines. Lines are named by their number, which grows for ever.
+    """Keeps the last `cap` lines. Lines are named by their number, which grows for ever; older ones that are put in
+    front get smaller numbers, below zero too.
 
     Old lines are cut in chunks of a tenth, so that cutting costs nothing per line.
     """
@@ -21,6 +22,7 @@ class Ring:
         self._mark = mark
         self._lines: list[str] = []
         self._first = 0
+        self._cut = False
         self._pattern = ""
         self._hits: list[int] = []
 
@@ -40,7 +42,7 @@ class Ring:
     def append(self, lines: Sequence[str]) -> int:
         """Take lines; answers how many of them the filter lets through."""
         at = self.end
-        self._lines += [line if len(line) <= LINE_CELLS else line[:LINE_CELLS] + self._mark for line in lines]
+        self._lines += [self._bounded(line) for line in lines]
         found = len(lines)
         if self._pattern:
             hits = [at + index for index, line in enumerate(lines) if wanted(self._pattern, line)]
@@ -49,6 +51,18 @@ class Ring:
         if len(self._lines) > self._cap + self._cap // 10:
             self._trim(len(self._lines) - self._cap)
         return found
+
+    @property
+    def whole(self) -> bool:
+        """Whether older lines can still be put in front: nothing was cut there, and there is room."""
+        return not self._cut and len(self._lines) < self._cap
+
+    def prepend(self, lines: Sequence[str]) -> None:
+        """Take lines older than all; the numbers of those that are there stay. Only while `whole`."""
+        self._lines[:0] = [self._bounded(line) for line in lines]
+        self._first -= len(lines)
+        if self._pattern:
+            self._hits[:0] = [self._first + i for i, line in enumerate(lines) if wanted(self._pattern, line)]
 
     def clear(self) -> None:
         self._first = self.end
@@ -78,7 +92,11 @@ class Ring:
             return bisect_left(self._hits, number)
         return max(0, min(number - self._first, len(self._lines)))
 
+    def _bounded(self, line: str) -> str:
+        return line if len(line) <= LINE_CELLS else line[:LINE_CELLS] + self._mark
+
     def _trim(self, count: int) -> None:
+        self._cut = True
         del self._lines[:count]
         self._first += count
         del self._hits[: bisect_left(self._hits, self._first)]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from appliance.errors import NotFound
-from appliance.schema.box import BoxStatus, Health
+from appliance.schema.box import AddName, BoxName, BoxNames, BoxStatus, Health
+from appliance.schema.common import Status
 from appliance.web import pages
 from appliance.web.route import Ask, Reply
 from appliance.web.services import Services
@@ -15,6 +16,19 @@ CERTIFICATE = "application/x-x509-ca-cert"
 
 async def status(services: Services, ask: Ask[None, None]) -> BoxStatus:
     return await services.box.status(ask.subject)
+
+
+async def names(services: Services, ask: Ask[None, None]) -> BoxNames:
+    return services.accepted.all()
+
+
+async def add_name(services: Services, ask: Ask[None, AddName]) -> BoxName:
+    return await services.accepted.add(ask.subject, ask.body.name)
+
+
+async def remove_name(services: Services, ask: Ask[None, None]) -> Status:
+    await services.accepted.remove(ask.subject, ask.params["name"])
+    return Status()
 
 
 async def health(services: Services, ask: Ask[None, None]) -> Health:

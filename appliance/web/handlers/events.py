@@ -64,7 +64,7 @@ class _Follower:
     async def _may_see(self, event: Event) -> bool:
         subject = self._subject
         if event.team_id is None:
-            return subject.admin
+            return subject.admin and subject.team_ids is None
         if subject.team_ids is not None and event.team_id not in subject.team_ids:
             return False
         return await self._services.teams.role(event.team_id, subject) >= Role.DASHBOARD

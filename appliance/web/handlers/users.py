@@ -14,7 +14,7 @@ async def me(services: Services, ask: Ask[None, None]) -> User:
 
 
 async def my_teams(services: Services, ask: Ask[None, None]) -> UserTeams:
-    return await services.accounts.user_teams(user_id(ask.subject))
+    return await services.accounts.user_teams(user_id(ask.subject), ask.subject.team_ids)
 
 
 async def create_token(services: Services, ask: Ask[None, CreateToken]) -> TokenCreated:

@@ -1,0 +1,57 @@
+"""The instance that a box is born with: once, whatever happens while it is made."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from appliance import main
+from appliance.config import Config, First
+from appliance.model import SYSTEM
+from appliance.schema.instances import CreateInstance
+from tests.web_box import WebBox, web_box
+
+
+@pytest.fixture
+async def box(home: Path) -> AsyncIterator[WebBox]:
+    async with web_box(home) as box:
+        yield box
+
+
+async def names(box: WebBox) -> list[str]:
+    return [instance.name for instance in (await box.services.instances.list(SYSTEM)).instances]
+
+
+async def gone(box: WebBox) -> None:
+    """Deleted, as by a user and the reconciler after him."""
+    for instance in (await box.services.instances.list(SYSTEM)).instances:
+        await box.services.instances.delete(SYSTEM, instance.id)
+        await box.services.instances.removed(instance.id)
+
+
+async def test_it_is_made_once(box: WebBox) -> None:
+    for _ in range(2):
+        await main._first_instance(box.services)
+    assert await names(box) == ["first"]
+    await gone(box)
+    await main._first_instance(box.services)
+    assert await names(box) == [], "somebody did not want it"
+
+
+async def test_an_end_between_making_and_noting_is_made_good(box: WebBox) -> None:
+    """Killed in that moment: the next start finds the instance, and deleting it later brings no other."""
+    await box.services.instances.create(SYSTEM, CreateInstance(name="first"))
+    await main._first_instance(box.services)
+    assert await box.services.accounts.first_instance() is None
+    await gone(box)
+    await main._first_instance(box.services)
+    assert await names(box) == []
+
+
+async def test_a_name_that_cannot_be_is_told_and_tried_again(home: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with web_box(home, Config(first=First(instance="mqtt"))) as box:
+        await main._first_instance(box.services)
+        assert "reserved" in caplog.text
+        assert await box.services.accounts.first_instance() == "mqtt"
