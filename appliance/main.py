@@ -37,7 +37,6 @@ from appliance.web.services import Services
 log = logging.getLogger(__name__)
 
 PROXY_S = 15.0  # how long readiness waits for nginx's first configuration
-CLOSE_S = 30.0
 
 
 def lock_of(home: Home) -> SingleInstanceLock:
@@ -71,19 +70,27 @@ async def serve(root: Path) -> int:
     lock = lock_of(home)
     lock.acquire()
     try:
-        ready.clear(home)
-        config = ports.settle(home, configuration.load(home.root))
-        logs.log_to_stderr(config.log_level)
-        check_names(config)
-        stop = _signals()
-        async with _running(home, config) as parts:
-            await _say_ready(home, parts)
-            await stop.wait()
-            notify("STOPPING=1")
-            log.info("stopping; instances keep running")
-            ready.clear(home)
+        return await _serve(home)
+    except OSError as error:  # a write that nobody foresaw: a full or failing disk
+        log.debug("the start failed", exc_info=error)
+        hint = f"Look for a full or read-only disk: df -h {home.root}"
+        raise Unavailable(f"the box cannot be run: {error}", hint=hint) from error
     finally:
         lock.release()
+
+
+async def _serve(home: Home) -> int:
+    ready.clear(home)
+    config = ports.settle(home, configuration.load(home.root))
+    logs.log_to_stderr(config.log_level)
+    check_names(config)
+    stop = _signals()
+    async with _running(home, config) as parts:
+        await _say_ready(home, parts)
+        await stop.wait()
+        notify("STOPPING=1")
+        log.info("stopping; instances keep running")
+        ready.clear(home)
     return 0
 
 
@@ -156,6 +163,7 @@ def _shut_gates(parts: Parts) -> None:
 
 def _start(parts: Parts, tasks: Tasks) -> None:
     tasks.keep("pages of stopped instances", parts.stopped_pages.run)
+    tasks.keep("problems of the box", parts.services.box.watch)
     tasks.start("watchdog", watchdog())
     parts.reconciler.run(tasks)
 

@@ -14,7 +14,6 @@ from msgspec import Struct
 from launcher.loglines import Splitter
 from launcher.process import Output
 
-
 _NOTHING = msgspec.Raw(b"null")
 
 

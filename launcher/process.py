@@ -18,7 +18,8 @@ from msgspec import Struct
 
 CHUNK_BYTES = 65536
 _HIGH_FD = 20  # above all numbers a child is given, so that no dup2 overwrites a source
-_IGNORED = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGHUP)  # ignored by us, and ignoring is inherited
+# Ignoring is inherited, from us (SIGPIPE, SIGHUP) and from whoever started us (a script's `&` ignores SIGINT).
+_TO_DEFAULT = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 
 
 class SpawnFailed(Exception):
@@ -149,9 +150,11 @@ def spawn(
     if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
         # Inherited; the kernel would reap our children for us (https://github.com/python/cpython/issues/76296).
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    pipes = {number: os.pipe() for number in outputs or {}}
-    sources = {**(fds or {}), **{number: write for number, (_, write) in pipes.items()}}
+    pipes: dict[int, tuple[int, int]] = {}
     try:
+        for number in outputs or {}:
+            pipes[number] = os.pipe()
+        sources = {**(fds or {}), **{number: write for number, (_, write) in pipes.items()}}
         pid = _spawn(argv, env, cwd, sources)
         pidfd = _watch(pid)
     except OSError as error:
@@ -182,7 +185,7 @@ def _spawn(argv: Sequence[str], env: Mapping[str, str], cwd: Path, fds: Mapping[
             file_actions=actions,
             setsid=True,
             setsigmask=[],
-            setsigdef=_IGNORED,
+            setsigdef=_TO_DEFAULT,
         )
     finally:
         os.fchdir(home)

@@ -137,7 +137,8 @@ def _editor_theme(document: Settings, tree: _Tree) -> dict[str, Any]:
     page = {"title": tree.text("page.title") or document.weir.name or "Node-RED"}
     if favicon := tree.text("page.favicon"):
         page["favicon"] = favicon
-    header = {"title": title}
+    # The editor takes this one as HTML, and as nothing else a title is meant.
+    header = {"title": title.replace("&", "&amp;").replace("<", "&lt;")}
     if _is_web(url := tree.text("header.url")):
         header["url"] = url
     editor = tree.text("codeEditor")

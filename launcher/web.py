@@ -67,7 +67,7 @@ class Server:
         self.secret = ""
         self._routes = routes
         self._server: asyncio.Server | None = None
-        self._connections: set[asyncio.Task[None]] = set()
+        self._connections: dict[asyncio.Task[None], _Connection] = {}
 
     async def open(self, port: int) -> None:
         """Listen on 127.0.0.1. Raises OSError."""
@@ -86,22 +86,35 @@ class Server:
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
-        self._connections.add(task)
+        connection = self._connections[task] = _Connection(reader, writer, self._answer)
         try:
-            if len(self._connections) <= CONNECTIONS:
-                await _Connection(reader, writer, self._answer).serve()
+            if self._has_room():
+                await connection.serve()
         except (OSError, TimeoutError, h11.ProtocolError):
             pass  # the other side is gone or does not speak HTTP: nobody to tell
         except asyncio.CancelledError:
-            # Only `close` cancels: asyncio's stream server would log a cancelled handler as an error.
-            log.debug("connection ended by shutdown")
+            # Only we cancel, to close or to make room: asyncio's server would log a cancelled handler as an error.
+            log.debug("connection ended from here")
         finally:
-            self._connections.discard(task)
+            del self._connections[task]
             writer.close()
 
-    async def _answer(self, request: Request) -> Reply:
+    def _has_room(self) -> bool:
+        """Whether the newest connection may stay. The oldest that has not shown the secret gives way to it: any
+        program on the box can hold connections open, and must not lock out who sends commands."""
+        if len(self._connections) <= CONNECTIONS:
+            return True
+        *others, _ = self._connections.items()
+        strangers = (task for task, connection in others if not connection.trusted and not task.cancelling())
+        if (stranger := next(strangers, None)) is None:
+            return False
+        stranger.cancel()
+        return True
+
+    async def _answer(self, request: Request, connection: _Connection) -> Reply:
         try:
             self._check(request)
+            connection.trusted = True
             handler = self._routes.get((request.method, request.path))
             if handler is None:
                 raise Bad(404, "not_found", f"no route {request.method} {request.path}")
@@ -127,8 +140,9 @@ class _Connection:
         self,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
-        answer: Callable[[Request], Awaitable[Reply]],
+        answer: Callable[[Request, _Connection], Awaitable[Reply]],
     ) -> None:
+        self.trusted = False  # has shown the secret
         self._reader, self._writer, self._answer = reader, writer, answer
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=HEAD_BYTES)
 
@@ -137,7 +151,7 @@ class _Connection:
             try:
                 async with asyncio.timeout(IDLE_S):
                     request = await self._request()
-                reply = await self._answer(request) if request is not None else None
+                reply = await self._answer(request, self) if request is not None else None
             except Bad as error:
                 reply = error.reply()
             except h11.RemoteProtocolError as error:

@@ -149,7 +149,7 @@ class WeirApp(App[None]):
                     self._paint()  # what everyone waits for is not gathered with other changes
             except BoxError as error:
                 self.frame.say(f"{error.message} {error.hint}".strip(), Kind.BAD)
-                await asyncio.sleep(1)
+                await asyncio.sleep(1 if getattr(error, "passing", True) else REFUSED_PAUSE_S)
                 self.reload()
             self._changed()
 

@@ -55,10 +55,19 @@ def stamp(ts: str, zone: tzinfo | None, form: str) -> str:
     return moment.strftime(form)
 
 
-def lines(each: Entry, *, zone: tzinfo | None = None, form: str = "%H:%M:%S", ascii_only: bool = False) -> list[str]:
-    """Time, level and message; further lines of a message (a stack trace) are indented under it."""
+def lines(
+    each: Entry,
+    *,
+    zone: tzinfo | None = None,
+    form: str = "%H:%M:%S",
+    ascii_only: bool = False,
+    most: int | None = None,
+) -> list[str]:
+    """Time, level and message; further lines of a message (a stack trace) are indented under it, up to `most`."""
     said = each.msg if isinstance(each.msg, str) else msgspec.json.encode(each.msg).decode()
     first, *rest = said.strip("\r\n").split("\n")
+    if most is not None and len(rest) > most:
+        rest[most:] = [f"({len(rest) - most} more lines)"]
     who = ":".join(part for part in (each.type, each.name or each.id) if part)
     level = fit(visible(each.level or "out", ascii_only=True), LEVEL_CELLS - 1, mark="~")
     head = f"{stamp(each.ts, zone, form)} {level} "

@@ -28,6 +28,9 @@ BODY_LIMIT_BYTES = 16 * 1024
 # A flow can write as fast as the disk; the log of the others must not drown in it.
 REPORTS_AT_ONCE = 300
 REPORTS_PER_S = 5
+# Nor may it fill the disk: of what each Node-RED reports the newest are kept. Nobody else's entries are ever removed.
+REPORTS_KEPT = 10_000
+TRIM_EVERY = 256
 
 # Written by the platform alone; an instance that reports one of these is forging.
 _OURS = frozenset(["platform", "account", "user", "team", "application", "project", "device", "billing", "weir"])
@@ -43,6 +46,7 @@ class Audit:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._meter = Meter(lambda: context.clock().timestamp(), burst=REPORTS_AT_ONCE, per_s=REPORTS_PER_S)
+        self._reports = 0
 
     def record(
         self,
@@ -87,7 +91,15 @@ class Audit:
         if kind != "launcher" and not self._meter.take(instance_id):
             hint = "Look for a flow that installs or deploys in a loop."
             raise TooMany(f"At most {REPORTS_PER_S} events a second are recorded.", retry_after_s=1, hint=hint)
-        await self._context.store.write(lambda tx: self._node_event(tx, instance_id, event, report, kind))
+        self._reports += 1
+        crowded = self._reports % TRIM_EVERY == 0
+
+        def work(tx: Tx) -> None:
+            self._node_event(tx, instance_id, event, report, kind)
+            if crowded:
+                audit.trim(tx, instance_id, SOURCES["node_red"], REPORTS_KEPT)
+
+        await self._context.store.write(work)
 
     async def page(self, scope: str, scope_id: str | None, query: AuditQuery) -> AuditPage:
         """Entries of a team, project, application, user or the platform, newest first, older than the cursor.

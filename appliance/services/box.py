@@ -25,6 +25,7 @@ from appliance.system import tls
 DISK_LOW_FRACTION = 0.05
 DISK_LOW_BYTES = 500 * 1024 * 1024
 MEMORY_LOW_FRACTION = 0.05
+LOOK_EVERY_S = 30.0
 _MIB = 1024 * 1024
 _WANTS_STACK = (Desired.RUNNING, Desired.STOPPED)
 
@@ -97,9 +98,18 @@ class Box:
         """What is wrong: with the box for administrators, with an instance for all who may see it."""
         return (await self.status(subject)).problems
 
-    async def _problems(self, subject: Subject, listed: list[Instance], usage: Usage) -> list[Problem]:
+    async def watch(self) -> None:
+        """Look for ever, so that people are told of a full disk before they ask."""
+        while True:
+            await self._judge(await asyncio.to_thread(self._usage, self._context.home.root))
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    async def _judge(self, usage: Usage) -> None:
         self._weigh(usage)
         await self._look_for_stacks()
+
+    async def _problems(self, subject: Subject, listed: list[Instance], usage: Usage) -> list[Problem]:
+        await self._judge(usage)
         seen = {instance.id for instance in listed}
         current = self._conditions.current()
         return [condition.problem() for condition in current if _may_see(subject, condition, seen)]

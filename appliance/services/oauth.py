@@ -140,7 +140,7 @@ class OAuth:
             raise OAuthError("access_denied", "Your role may use the dashboards of this instance, not its editor.")
         if role is not None and request.scope == "editor" and _edits(role) != "*":
             # Editors that send no version do not know a login that may only look (instance protocol §3.3).
-            raise OAuthError("access_denied", "Your role may only look, and this instance's editor is too old for that.")
+            raise OAuthError("access_denied", "Your role may only look, and its editor is too old for that.")
         if role is None:
             oauth.remove(tx, request.id)
             return _refusal(request, "access_denied", "You have no access to this instance.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from msgspec import Struct
-from sqlalchemy import Select, bindparam, func, insert, select
+from sqlalchemy import Select, bindparam, delete, func, insert, select
 from sqlalchemy.sql.elements import ColumnElement
 
 from appliance.store.engine import Row, Tx
@@ -47,6 +47,12 @@ class Filter(Struct, frozen=True):
 
 
 _INSERT = insert(audit)
+_REPORTED = (_a.instance_id == bindparam("instance"), _a.source == bindparam("reporter"))
+_TRIM = delete(audit).where(
+    *_REPORTED,
+    _a.seq
+    <= select(_a.seq).where(*_REPORTED).order_by(_a.seq.desc()).offset(bindparam("most")).limit(1).scalar_subquery(),
+)
 _MEMBER = (
     select(users.c.username)
     .join_from(users, memberships, memberships.c.user_id == users.c.id)
@@ -100,6 +106,11 @@ def write(tx: Tx, new: NewEntry) -> None:
         source=new.source,
         body=to_json(new.body),
     )
+
+
+def trim(tx: Tx, instance_id: str, source: str, most: int) -> int:
+    """Keep only the newest `most` entries that this reporter of an instance made; how many went."""
+    return tx.run(_TRIM, instance=instance_id, reporter=source, most=most)
 
 
 def page(tx: Tx, wanted: Filter, *, before: int | None, limit: int) -> list[EntryRow]:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
 import stat
 import subprocess
+import time
 from pathlib import Path
 
 from appliance.errors import Conflict, Unavailable
+
+LOCK_TRIES = 10
+LOCK_PAUSE_S = 0.01
 
 
 class NotPlain(OSError):
@@ -75,6 +80,9 @@ def append_plain(path: Path, mode: int) -> int:
 
 def remove_all(path: Path) -> None:
     """Remove what is at `path`, also below directories that their owner closed. Blocks. Raises OSError."""
+    if path.is_symlink() or not path.is_dir():
+        path.unlink(missing_ok=True)
+        return
     # Not shutil.rmtree: it recurses, and directories can be nested more deeply than Python's stack, or a path, goes.
     if _rm(path):
         subprocess.run(["/bin/chmod", "-R", "u+rwx", "--", path], check=False, capture_output=True)
@@ -118,16 +126,23 @@ class SingleInstanceLock:
         except OSError as error:
             hint = "Check that the directory exists and is writable for this account."
             raise Unavailable(f"cannot open {self.path}: {error.strerror}", hint=hint) from error
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not self._locked(fd):
             os.close(fd)
             who = f"pid {pid}" if (pid := self.holder()) else "another process"
             hint = "Use the running one, or stop it first: ./dev down"
-            raise Conflict(f"Weir already runs for {self.path.parent.parent} as {who}", hint=hint) from None
+            raise Conflict(f"Weir already runs for {self.path.parent.parent} as {who}", hint=hint)
         self._fd = fd
         os.ftruncate(fd, 0)
         os.write(fd, f"{os.getpid()}\n".encode())
+
+    def _locked(self, fd: int) -> bool:
+        """Somebody who only asks for the holder has the lock for a moment: that is no reason to give up."""
+        for _ in range(LOCK_TRIES):
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return True
+            time.sleep(LOCK_PAUSE_S)
+        return False
 
     def release(self) -> None:
         """Give the lock back; harmless when it is not held."""

@@ -98,6 +98,6 @@ def refusal(error: WeirError, body: bytes, content_type: str) -> web.Response:
         response.headers["Retry-After"] = str(error.retry_after_s)
     if error.status == 401:
         response.headers["WWW-Authenticate"] = 'Bearer realm="weir"'
-    if error.status in (413, 415) or error.code == "timeout":
+    if error.status in (413, 415) or error.code in ("timeout", "busy"):
         response.force_close()  # the rest of the body is still on its way
     return response

@@ -11,6 +11,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from appliance.errors import Invalid, TooLarge, Unavailable, WrongType
+from appliance.web.budget import Hold
 from appliance.web.route import Route
 
 BODY_DEADLINE_S = 60
@@ -18,10 +19,10 @@ FORM = "application/x-www-form-urlencoded"
 JSON = "application/json"
 
 
-async def read(request: web.Request, limit: int) -> bytes:
+async def read(request: web.Request, limit: int, hold: Hold) -> bytes:
     """The body, at most `limit` bytes. A larger one is refused as soon as that is known, without reading the rest.
 
-    Raises TooLarge, Invalid (broken framing) and Unavailable (the client was too slow).
+    Raises TooLarge, Invalid (broken framing) and Unavailable (the client was too slow, or there is no room for more).
     """
     if (request.content_length or 0) > limit:
         raise _too_large(limit)
@@ -29,6 +30,7 @@ async def read(request: web.Request, limit: int) -> bytes:
     try:
         async with asyncio.timeout(BODY_DEADLINE_S):
             async for chunk in request.content.iter_any():
+                hold.arrived(len(chunk))
                 body += chunk
                 if len(body) > limit:
                     raise _too_large(limit)
@@ -41,11 +43,11 @@ async def read(request: web.Request, limit: int) -> bytes:
     return bytes(body)
 
 
-async def decode(request: web.Request, route: Route) -> Any:
+async def decode(request: web.Request, route: Route, hold: Hold) -> Any:
     """What the route's `body` says: a struct, the bytes as they came, a form, or None where it takes nothing."""
     if route.body is None:
         return None
-    raw = await read(request, route.max_body_bytes)
+    raw = await read(request, route.max_body_bytes, hold)
     kind = request.content_type if "Content-Type" in request.headers else ""
     if route.body is dict:
         return form(raw, kind)

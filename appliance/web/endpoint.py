@@ -10,6 +10,7 @@ from appliance.errors import Invalid, WrongType
 from appliance.web import answers, bodies
 from appliance.web.access import Access
 from appliance.web.browser import Browsers
+from appliance.web.budget import Budget, Hold
 from appliance.web.identity import Caller, Identity, caller
 from appliance.web.route import Ask, Route
 from appliance.web.services import Services
@@ -20,8 +21,9 @@ DEADLINE_S = 90  # longer than a body may take to arrive
 class Endpoint:
     """Serves one route. Errors are raised to the boundary in `middleware.py`."""
 
-    def __init__(self, route: Route, services: Services, browsers: Browsers) -> None:
+    def __init__(self, route: Route, services: Services, browsers: Browsers, budget: Budget) -> None:
         self._route = route
+        self._budget = budget
         self._services = services
         self._identity = Identity(services)
         self._access = Access(services)
@@ -35,18 +37,19 @@ class Endpoint:
             return await self._serve(request)
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
-        ask = await self._ask(request, caller(request, *self._sockets))
-        result = await self._route.handler(self._services, ask)
-        return answers.answer(self._route, result)
+        with self._budget.hold() as hold:
+            ask = await self._ask(request, caller(request, *self._sockets), hold)
+            result = await self._route.handler(self._services, ask)
+            return answers.answer(self._route, result)
 
-    async def _ask(self, request: web.Request, by: Caller) -> Ask[object, object]:
+    async def _ask(self, request: web.Request, by: Caller, hold: Hold) -> Ask[object, object]:
         route = self._route
         if "Content-Encoding" in request.headers:
             raise WrongType("compressed bodies are not taken", hint="Send the body as it is.")
         # Rights come before the body: nobody makes us read ten megabytes without a token.
         subject = await self._identity.subject(request, route, by.door)
         params = await self._access.check(route, subject, _params(request))
-        body = await bodies.decode(request, route)
+        body = await bodies.decode(request, route, hold.of(subject.instance_id or subject.user_id or ""))
         if route.on == "body":
             body = await self._access.check_body(route, subject, body)
         query = bodies.query(request, route)

@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import resource
 import signal
 import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
+from launcher.control import Control, Kept
+from launcher.loglines import Splitter
 from launcher.process import Exit, Process, SpawnFailed, spawn
 from tests.support import eventually
 
@@ -75,7 +79,9 @@ async def test_descriptors_are_exact_and_nothing_else_is_inherited(tmp_path: Pat
 
 
 async def test_ignored_signals_are_not_inherited(tmp_path: Path) -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a shell does to what it starts with `&`
     process, said = run(tmp_path, "grep SigIgn /proc/$$/status")
+    signal.signal(signal.SIGINT, before)
     await ended(process)
     assert int(bytes(said).split()[1], 16) & 0x7FFFFFFF == 0, "32 and 33 are the C library's own"
 
@@ -127,4 +133,41 @@ async def test_a_program_that_can_not_be_started_is_named(tmp_path: Path, progra
         run(tmp_path, "", program=program)
     with pytest.raises(SpawnFailed):
         run(tmp_path / "missing", "true")
+    assert open_descriptors() == before
+
+
+async def test_neither_descriptors_nor_zombies_are_left(tmp_path: Path) -> None:
+    before = open_descriptors()
+    for number in range(10):
+        control, lines = Control(lambda: None, Kept()), Splitter(lambda line: None)
+        program = "/bin/true" if number % 2 else "/nothing/there"
+        try:
+            outputs = {1: (lines.feed, lines.flush)}
+            process = spawn([program], env={}, cwd=tmp_path, fds={4: control.child_fd}, outputs=outputs)
+            control.attach()
+            await process.exited
+        except SpawnFailed:
+            pass
+        control.close()
+    assert open_descriptors() == before
+    assert not [child for child in psutil.Process().children() if child.status() == psutil.STATUS_ZOMBIE]
+
+
+async def test_without_descriptors_left_it_fails_as_a_start_does(tmp_path: Path) -> None:
+    def nothing(*_: object) -> None:
+        pass
+
+    before = open_descriptors()
+    fill = [os.open("/dev/null", os.O_RDONLY)]
+    while fill[-1] < 100:  # no number below is free now
+        fill.append(os.open("/dev/null", os.O_RDONLY))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (fill[-1] + 4, hard))
+    try:
+        with pytest.raises(SpawnFailed):
+            spawn(["/bin/true"], env={}, cwd=tmp_path, outputs={1: (nothing, nothing), 2: (nothing, nothing)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        for fd in fill:
+            os.close(fd)
     assert open_descriptors() == before

@@ -120,10 +120,33 @@ async def test_requests_in_one_connection_and_a_silent_client(box: Box, monkeypa
     writer.close()
 
 
-async def test_too_many_connections_are_closed(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+ASK = b"GET /numbers HTTP/1.1\r\nHost: x\r\nAuthorization: bearer right\r\n\r\n"
+
+
+async def test_strangers_who_hold_connections_lock_nobody_out(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any program on the box, a flow of another instance too, can connect; only the secret makes a client."""
     monkeypatch.setattr(web, "CONNECTIONS", 2)
-    held = [await asyncio.open_connection("127.0.0.1", box.port) for _ in range(3)]
+    held = [await asyncio.open_connection("127.0.0.1", box.port) for _ in range(10)]
     async with asyncio.timeout(5):
-        assert await held[2][0].read() == b""
-    for _, writer in held:
+        assert [await reader.read() for reader, _ in held[:8]] == [b""] * 8, "the oldest give way"
+        known, writer = await asyncio.open_connection("127.0.0.1", box.port)
+        for _ in range(2):
+            writer.write(ASK)
+            assert b"200" in await known.readuntil(b"0\r\n\r\n")
+            held += [await asyncio.open_connection("127.0.0.1", box.port) for _ in range(10)]
+            assert [await reader.read() for reader, _ in held[8:-1]] == [b""] * (len(held) - 9)
+    for _, each in [*held, (known, writer)]:
+        each.close()
+
+
+async def test_connections_of_clients_are_bounded_too(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web, "CONNECTIONS", 2)
+    clients = [await asyncio.open_connection("127.0.0.1", box.port) for _ in range(2)]
+    async with asyncio.timeout(5):
+        for reader, writer in clients:
+            writer.write(ASK)
+            assert b"200" in await reader.readuntil(b"0\r\n\r\n")
+        late, closing = await asyncio.open_connection("127.0.0.1", box.port)
+        assert await late.read() == b""
+    for _, writer in [*clients, (late, closing)]:
         writer.close()

@@ -222,7 +222,14 @@ async def test_other_servers_of_flows_are_untouched(appliance: FakeAppliance, no
     )
     appliance.stored["flows"] = [TAB, *HELLO, function(code, libs=[{"var": "http", "module": "http"}])]
     await node_red.up()
-    assert await get(f"http://127.0.0.1:{port}/") == 200
+
+    async def answers() -> bool:
+        try:
+            return await get(f"http://127.0.0.1:{port}/") == 200
+        except aiohttp.ClientConnectorError:  # Node-RED does not wait for what a function does at its start
+            return False
+
+    await eventually(answers)
     assert await get(f"{node_red.url}/hello") == 200
 
 

@@ -121,7 +121,9 @@ class Box:
         async def look() -> int | None:
             seen = await self.driver.observe(InstanceRef(instance_id))
             right = seen.phase is Phase.UP and seen.generation == generation and seen.pid != other_than
-            return seen.pid if right else None
+            # The reconciler must have seen it too: what a launcher nobody has seen yet says is not shown.
+            entry = self.observed.entry(instance_id)
+            return seen.pid if right and (entry is None or entry.observation == seen) else None
 
         pid = await eventually(look, what=f"{instance_id} has a launcher of generation {generation}")
         assert pid is not None
@@ -272,8 +274,11 @@ async def test_missing_stack_is_said_and_waited_for(home: Path) -> None:
 
 async def test_starts_take_turns(home: Path) -> None:
     async with box_on(home) as box:
-        for instance_id in (A, B, C):
+        box.want(A)
+        await box.placed(A)
+        for instance_id in (B, C):  # one after the other: who asks first gets the next turn
             box.want(instance_id)
+            await eventually(lambda of=instance_id: box.meta(of).reason == "waiting_for_turn")  # type: ignore[misc]
         for instance_id in (A, B, C):
             pid = await box.placed(instance_id)
             up = [o.id for o in await box.driver.list()]

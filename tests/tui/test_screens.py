@@ -226,6 +226,14 @@ async def test_log_text_is_data_and_long_lines_fold(box: FakeBox) -> None:
         await reads(app, "END", "folded")
 
 
+async def test_an_entry_of_thousands_of_lines_is_cut(box: FakeBox) -> None:
+    async with screens(box) as (app, pilot):
+        await reads(app, "plant-test")
+        box.log("plant-a", "\n".join(f"line {number}" for number in range(5000)))
+        await pilot.press("l")
+        await reads(app, "line 100", "(4899 more lines)", "102 lines", without="line 101")
+
+
 async def test_a_resumed_log_shows_each_entry_once(box: FakeBox) -> None:
     async with screens(box) as (app, pilot):
         await reads(app, "plant-test")

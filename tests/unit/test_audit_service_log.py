@@ -15,6 +15,7 @@ from appliance.errors import Invalid, NotFound, TooMany
 from appliance.model import SYSTEM, Role, Subject
 from appliance.schema.audit import AuditEntry
 from appliance.schema.common import AuditQuery
+from appliance.services import audit as service
 from appliance.services import palette
 from appliance.store import audit, instances
 from appliance.store.engine import Tx
@@ -258,3 +259,21 @@ async def test_a_page_of_a_long_log_is_quick(rig: Rig, instance_id: str) -> None
                 times.append(time.perf_counter() - begin)
                 assert page.count in (1, 100)
             assert min(times) < 0.03, (query, times)
+
+
+async def test_what_a_node_red_reports_does_not_grow_for_ever(
+    rig: Rig, instance_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The oldest of its own reports go; what people, the platform and other instances did stays."""
+    monkeypatch.setattr(service, "REPORTS_KEPT", 20)
+    monkeypatch.setattr(service, "TRIM_EVERY", 10)
+    other = (await rig.create("other")).id
+    await _report(rig, other, event="flows.set")
+    await _report(rig, instance_id, "launcher", event="crashed")
+    for number in range(58):
+        await _report(rig, instance_id, event="flows.set", number=number)
+    kept = await rig.entries(instance_id)
+    reported = [entry.body["number"] for entry in kept if entry.source == "node-red"]
+    assert reported == list(range(57, 37, -1))
+    assert {entry.event for entry in kept} == {"flows.set", "crashed", "project.created"}
+    assert "flows.set" in [entry.event for entry in await rig.entries(other)]

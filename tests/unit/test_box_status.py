@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from appliance.services.box import measure
 from appliance.system import tls
 from appliance.system.tls import AcceptedName
 from tests.service_rig import GIB, ROOMY, Rig, service_rig
+from tests.support import eventually
 
 
 @pytest.fixture
@@ -128,3 +130,22 @@ async def test_people_see_the_problems_of_their_own_instances(rig: Rig) -> None:
     status = await rig.box.status(viewer)
     assert [problem.key for problem in status.problems] == ["mine"]
     assert [instance.name for instance in status.instances] == ["mine"]
+
+
+async def test_a_full_disk_is_told_before_anybody_asks(rig: Rig) -> None:
+    rig.usage = replace(ROOMY, disk_free_bytes=1)
+    watching = asyncio.create_task(rig.box.watch())
+    try:
+        await eventually(lambda: "problem.raised" in [event.kind for event in rig.events])
+    finally:
+        watching.cancel()
+    assert [condition.key for condition in rig.conditions.current()] == ["disk_low"]
+
+
+async def test_an_administrators_narrowed_token_is_told_of_its_teams_alone(rig: Rig) -> None:
+    made = await rig.create()
+    rig.conditions.raise_("a", title="of the box", cause="c")
+    rig.conditions.raise_("b", title="of the instance", cause="c", about=made.id)
+    for team_ids, wanted in ((None, ["a", "b"]), ({rig.made.team_id}, ["b"]), ({"another"}, [])):
+        token = replace(rig.admin, team_ids=None if team_ids is None else frozenset(team_ids))
+        assert [problem.key for problem in await rig.box.problems(token)] == wanted

@@ -1,4 +1,4 @@
-"""The instance that a box is born with: once, whatever happens while it is made."""
+"""The start of a box: the instance it is born with, once, whatever happens meanwhile; a start that can't be."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from appliance import main
-from appliance.config import Config, First
+from appliance.config import Config, First, Home
+from appliance.errors import Unavailable
 from appliance.model import SYSTEM
 from appliance.schema.instances import CreateInstance
 from tests.web_box import WebBox, web_box
@@ -55,3 +56,14 @@ async def test_a_name_that_cannot_be_is_told_and_tried_again(home: Path, caplog:
         await main._first_instance(box.services)
         assert "reserved" in caplog.text
         assert await box.services.accounts.first_instance() == "mqtt"
+
+
+async def test_a_start_that_cannot_write_says_what_to_look_for(home: Path) -> None:
+    """A full disk, a broken one, something in the way: cause and next step instead of a trace; the lock is free."""
+    (home / "run" / "ready").mkdir(parents=True)
+    with pytest.raises(Unavailable) as refused:
+        await main.serve(home)
+    assert "run/ready" in refused.value.message and "df -h" in refused.value.hint
+    lock = main.lock_of(Home(home))
+    lock.acquire()
+    lock.release()

@@ -219,7 +219,7 @@ async def _people(box: WebBox, own: Place, foreign: Place) -> AsyncIterator[Who]
     for role in (Role.NONE, D, V, M, O):
         person = await box.person(f"p{int(role)}", role)
         yield Who(role.name, await box.token(person), own=role)
-    owner = await _owner_of_both(box, foreign)
+    owner = await _owner(box, "both", own.team, foreign.team)
     yield Who("owner of both", await box.token(owner), own=O, foreign=O)
     yield Who("read only", await box.token(owner, read_only=True), own=O, foreign=O, read_only=True)
     yield Who("narrowed", await box.token(owner, team_ids=[foreign.team]), own=Role.NONE, foreign=O)
@@ -233,20 +233,15 @@ async def _people(box: WebBox, own: Place, foreign: Place) -> AsyncIterator[Who]
     yield Who("launcher", grant.token, kind="launcher")
     yield Who("node_red", grant.node_red_token, kind="node_red")
     # The most powerful person there is: what his editor holds is worth no more for it.
-    editor = await _editor(box, grant, instance.ports["public"], await _with_role(box, "boss", own.team, O))
+    editor = await _editor(box, grant, instance.ports["public"], await _owner(box, "boss", own.team, admin=True))
     yield Who("editor", editor.access_token, kind="editor", own=O)
     yield Who("refresh", editor.refresh_token, kind="none")
 
 
-async def _owner_of_both(box: WebBox, foreign: Place) -> User:
-    person = await box.person("both", O)
-    await _give(box, foreign.team, person.id, O)
-    return person
-
-
-async def _with_role(box: WebBox, name: str, team_id: str, role: Role) -> User:
-    person = await box.person(name, Role.NONE, admin=True)
-    await _give(box, team_id, person.id, role)
+async def _owner(box: WebBox, name: str, *team_ids: str, admin: bool = False) -> User:
+    person = await box.person(name, Role.NONE, admin=admin)
+    for team_id in team_ids:
+        await _give(box, team_id, person.id, O)
     return person
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+
 import msgspec
 
 from launcher.control import Control, Kept

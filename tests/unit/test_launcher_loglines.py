@@ -224,7 +224,7 @@ async def test_a_slow_reader_loses_the_oldest_and_is_told(tmp_path: Path) -> Non
 
 
 async def test_the_lines_in_memory_after_a_restart_are_sound(tmp_path: Path) -> None:
-    """The flow can write to the segments, and a power cut can: what it spoilt must not spoil the answer with the ring."""
+    """The flow can write to the segments, and a power cut can: the answer with the ring must stay sound."""
     first = make(tmp_path)
     for number in range(5):
         first.output(b"n %d" % number)

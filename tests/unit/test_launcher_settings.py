@@ -84,7 +84,7 @@ def test_nothing_breaks_out_of_settings_js(tmp_path: Path) -> None:
         teamID=NASTY,
         weir={"name": NASTY},
     )
-    assert read["editorTheme"]["header"]["title"] == NASTY
+    assert read["editorTheme"]["header"]["title"] == NASTY.replace("<", "&lt;"), "the editor takes it as HTML"
     assert read["editorTheme"]["page"] == {"title": NASTY, "favicon": NASTY}
     assert read["editorTheme"]["palette"]["catalogues"] == ["https://c.example/'x'"]
     assert read["httpAdminRoot"] == "/" and read["apiMaxLength"] == "5mb"

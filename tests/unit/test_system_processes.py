@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import resource
 import signal
@@ -10,6 +11,8 @@ import socket
 import stat as modes
 import subprocess
 import sys
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,7 +20,14 @@ from msgspec.structs import replace
 
 from appliance.errors import Conflict
 from appliance.system import sockets
-from appliance.system.files import SingleInstanceLock, make_private_dir, write_atomic
+from appliance.system.files import (
+    NotPlain,
+    SingleInstanceLock,
+    append_plain,
+    make_private_dir,
+    read_plain,
+    write_atomic,
+)
 from appliance.system.pidfd import Process, identify, is_alive, stat
 from appliance.system.resources import cpus, memory_available_bytes
 from tests.support import ROOT, free_port
@@ -161,3 +171,28 @@ def test_resources_are_plausible() -> None:
     assert available is not None
     assert available > 1 << 20
     assert 1 <= cpus() <= 4096
+
+
+def test_a_lock_that_is_only_looked_at_can_be_taken(tmp_path: Path) -> None:
+    """`weir status` and `./dev up` ask who holds it, and have it for a moment meanwhile."""
+    path = tmp_path / "lock"
+    path.touch()
+    with path.open() as looking:
+        fcntl.flock(looking, fcntl.LOCK_SH)
+        threading.Timer(0.03, fcntl.flock, (looking, fcntl.LOCK_UN)).start()
+        lock = SingleInstanceLock(path)
+        lock.acquire()
+        lock.release()
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/etc/hostname"), Path.mkdir])
+def test_only_plain_files_are_read_where_others_write(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    make(tmp_path / "odd")
+    with pytest.raises(OSError):
+        read_plain(tmp_path / "odd", 100)
+    with pytest.raises(OSError):
+        append_plain(tmp_path / "odd", 0o600)
+    (tmp_path / "plain").write_text("text")
+    assert read_plain(tmp_path / "plain", 4) == b"text"
+    with pytest.raises(NotPlain):
+        read_plain(tmp_path / "plain", 3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 from collections.abc import AsyncIterator
@@ -10,8 +11,12 @@ from typing import Any
 
 import pytest
 
+from appliance.config import Config, Limits, Listen
+from appliance.errors import Unavailable
 from appliance.model import Role
 from appliance.schema.instances import BootGrant, Instance
+from appliance.web.budget import UNCOUNTED_BYTES, Budget
+from tests.support import eventually
 from tests.web_box import API, WebBox, web_box
 
 
@@ -192,3 +197,62 @@ async def test_large_flows_and_the_same_deploy_twice(rig: Rig) -> None:
     for _ in range(2):
         assert await rig.post(rig.node, path, body, **sent) == (200, body)
     assert (await rig.get(rig.node, path))[2] == body
+
+
+# Memory
+
+
+async def _half_sent(box: WebBox, instance_id: str, token: str, size: int) -> asyncio.StreamWriter:
+    """A deploy of `size` bytes of which the last byte does not come."""
+    _, writer = await asyncio.open_connection("127.0.0.1", box.port)
+    head = f"POST /storage/{instance_id}/flows HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n"
+    writer.write(f"{head}Content-Type: application/json\r\nContent-Length: {size + 1}\r\n\r\n".encode() + b" " * size)
+    await writer.drain()
+    return writer
+
+
+async def test_slow_deploys_of_one_instance_take_only_its_share_of_the_memory(home: Path) -> None:
+    """A flow may send as much as it likes, as slowly as it likes; other instances deploy all the same."""
+    config = Config(listen=Listen(https=8443), limits=Limits(json_bytes=1024 * 1024))
+    async with web_box(home, config) as box:
+        greedy, other = await box.instance("greedy"), await box.instance("other")
+        token = (await box.boot(greedy)).node_red_token
+        held = [await _half_sent(box, greedy.id, token, 1000 * 1024) for _ in range(2)]
+
+        async def status(instance_id: str, token: str, body: bytes) -> int:
+            client = box.client("tcp", token, **{"Content-Type": "application/json"})
+            async with client.post(f"/storage/{instance_id}/flows", data=body) as answer:
+                if answer.status == 503:
+                    assert (await answer.json())["code"] == "busy"
+                return answer.status
+
+        big = b"[" + b" " * 1000 * 1024 + b"]"
+
+        async def refused() -> bool:
+            return await status(greedy.id, token, big) == 503
+
+        await eventually(refused, what="the share is used up")
+        assert await status(greedy.id, token, b"[]") == 200, "small bodies always go"
+        assert await status(other.id, (await box.boot(other)).node_red_token, big) == 200
+        for writer in held:
+            writer.close()
+            await writer.wait_closed()
+
+        async def taken() -> bool:
+            return await status(greedy.id, token, big) == 200
+
+        await eventually(taken, what="the share was given back")
+
+
+def test_a_budget_gives_back_what_it_took() -> None:
+    budget = Budget(1000, 600)
+    with budget.hold() as one:
+        one.of("a").arrived(UNCOUNTED_BYTES)
+        assert budget.held_bytes == 0
+        one.arrived(500)
+        with pytest.raises(Unavailable, match="credential"), budget.hold() as two:
+            two.of("a").arrived(UNCOUNTED_BYTES + 200)
+        with pytest.raises(Unavailable, match="this box"), budget.hold() as three:
+            three.of("b").arrived(UNCOUNTED_BYTES + 501)
+        assert budget.held_bytes == 500
+    assert budget.held_bytes == 0

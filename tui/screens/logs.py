@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 FIRST_LINES = 500
 BURST = 4000  # entries that may wait for the next paint; more than that nobody reads
 REFUSED_PAUSE_S = 15.0  # a refusal may be lifted: the instance is started again, the role given
+ENTRY_LINES = 100  # an entry may hold thousands, and thousands of such entries would fill the memory
 BUSY = 400  # entries in one paint that make the next one wait a second
 
 
@@ -150,7 +151,8 @@ class LogsScreen(Frame):
         self.view.append(self._shown(entries))
 
     def _shown(self, entries: list[str]) -> list[str]:
-        return [line for data in entries for line in lines(entry(data), ascii_only=self.profile.ascii)]
+        flat = self.profile.ascii
+        return [line for data in entries for line in lines(entry(data), ascii_only=flat, most=ENTRY_LINES)]
 
     async def _paint_batches(self) -> None:
         """Show what came, many lines at a time; when too much came, its end and how much is missing."""
