@@ -14,7 +14,10 @@ from typing import Any
 
 from appliance.model import StackRef
 
-SETTINGS = "module.exports = {uiHost: '127.0.0.1', flowFile: 'flows.json', telemetry: {enabled: false, updateNotification: false}};\n"
+SETTINGS = """module.exports = {
+    uiHost: "127.0.0.1", flowFile: "flows.json", telemetry: {enabled: false, updateNotification: false},
+};
+"""
 
 
 def flow_of(nodes: int) -> list[dict[str, Any]]:
