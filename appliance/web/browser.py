@@ -15,10 +15,10 @@ from aiohttp import web
 from msgspec import Struct
 
 from appliance.auth.secrets import same
-from appliance.errors import Forbidden, Invalid
+from appliance.errors import Forbidden, Invalid, NotFound
 from appliance.web import identity
 from appliance.web.bodies import FORM, JSON
-from appliance.web.identity import Caller, Identity, cookie, own_origins, user_subject
+from appliance.web.identity import Caller, Door, Identity, cookie, own_origins, user_subject
 
 if TYPE_CHECKING:
     from appliance.services.accounts import SessionInfo
@@ -37,7 +37,6 @@ class Browser(Struct, frozen=True):
 
     session: SessionInfo | None
     session_id: str
-    secure: bool
     form_token: str
     form_cookie: str
 
@@ -51,24 +50,27 @@ class Browsers:
 
     async def check(self, route: Route, ask: Ask[Any, Any], by: Caller) -> Ask[Any, Any]:
         """`ask` with the browser and its subject. Raises Invalid for a foreign name, Forbidden for a foreign page."""
-        if by.origin not in own_origins(self._services.names(), self._services.config.listen.port):
+        if by.door is not Door.WEB:
+            # A cookie of http://127.0.0.1:3000 would be sent to every flow that listens on 127.0.0.1.
+            home = f"https://{self._services.names()[0]}/"
+            raise NotFound("people log in over TLS only, not at this door", hint=f"Open {home}")
+        if by.origin not in own_origins(self._services.names()):
             raise Invalid(f"{by.origin} is not a name of this box", hint="Add it on the box: weir name add HOST[:PORT]")
-        browser = await self._browser(ask.request, by)
+        browser = await self._browser(ask.request)
         if route.method == "POST":
             self._demand_own_page(ask, browser, by.origin)
         subject = user_subject(browser.session) if browser.session else identity.NOBODY
         return msgspec.structs.replace(ask, subject=subject, browser=browser)
 
-    async def _browser(self, request: web.Request, by: Caller) -> Browser:
-        session = await self._identity.session(request, secure=by.secure)
+    async def _browser(self, request: web.Request) -> Browser:
+        session = await self._identity.session(request)
         if session is not None:
-            session_id = cookie(request, session_cookie_name(by.secure)) or ""
-            return Browser(session, session_id, by.secure, session.csrf, "")
-        name = identity.FORM_COOKIE if by.secure else identity.PLAIN_FORM_COOKIE
-        known = cookie(request, name) or ""
+            session_id = cookie(request, identity.SESSION_COOKIE) or ""
+            return Browser(session, session_id, session.csrf, "")
+        known = cookie(request, identity.FORM_COOKIE) or ""
         nonce = known if len(known) == 32 and known.isalnum() else secrets.token_hex(16)
-        made = "" if nonce == known else make_cookie(name, nonce, secure=by.secure)
-        return Browser(None, "", by.secure, self._services.secrets.derive("form", nonce), made)
+        made = "" if nonce == known else make_cookie(identity.FORM_COOKIE, nonce)
+        return Browser(None, "", self._services.secrets.derive("form", nonce), made)
 
     def _demand_own_page(self, ask: Ask[Any, Any], browser: Browser, origin: str) -> None:
         """A program (no Origin, JSON) may post: a page can't, since browsers always send Origin with a POST and ask
@@ -92,19 +94,15 @@ class Browsers:
             )
 
 
-def session_cookie_name(secure: bool) -> str:
-    return identity.SESSION_COOKIE if secure else identity.PLAIN_SESSION_COOKIE
-
-
-def make_cookie(name: str, value: str, *, secure: bool, max_age_s: int | None = None) -> str:
-    """A Set-Cookie value: for this host, hidden from scripts, and by TLS only where there is TLS."""
+def make_cookie(name: str, value: str, *, max_age_s: int | None = None) -> str:
+    """A Set-Cookie value: for this host, by TLS only, hidden from scripts."""
     age = "" if max_age_s is None else f"; Max-Age={max_age_s}"
-    return f"{name}={value}; Path=/; HttpOnly; SameSite=Lax{age}{'; Secure' if secure else ''}"
+    return f"{name}={value}; Path=/; HttpOnly; SameSite=Lax{age}; Secure"
 
 
-def session_cookie(session_id: str, *, secure: bool, max_age_s: int) -> str:
-    return make_cookie(session_cookie_name(secure), session_id, secure=secure, max_age_s=max_age_s)
+def session_cookie(session_id: str, *, max_age_s: int) -> str:
+    return make_cookie(identity.SESSION_COOKIE, session_id, max_age_s=max_age_s)
 
 
-def ended_session_cookie(*, secure: bool) -> str:
-    return make_cookie(session_cookie_name(secure), "", secure=secure, max_age_s=0)
+def ended_session_cookie() -> str:
+    return make_cookie(identity.SESSION_COOKIE, "", max_age_s=0)

@@ -27,9 +27,7 @@ if TYPE_CHECKING:
 
 # https://www.rfc-editor.org/rfc/rfc6265bis: the prefix makes browsers refuse the cookie without Secure and Path=/.
 SESSION_COOKIE = "__Host-weir_sid"
-PLAIN_SESSION_COOKIE = "weir_sid"  # loopback without TLS: a secure cookie would not come back
 FORM_COOKIE = "__Host-weir_form"
-PLAIN_FORM_COOKIE = "weir_form"
 
 NOBODY = Subject(kind="nobody")
 _ONCE = ("Authorization", "Content-Type", "Origin", "X-Forwarded-Host", "X-Forwarded-For")
@@ -50,10 +48,6 @@ class Caller(Struct, frozen=True):
     address: str
     origin: str
 
-    @property
-    def secure(self) -> bool:
-        return self.door is Door.WEB
-
 
 def caller(request: web.Request, api_socket: str, web_socket: str) -> Caller:
     """Read the connection. Raises Invalid when a header that must be there once is repeated."""
@@ -73,10 +67,9 @@ def caller(request: web.Request, api_socket: str, web_socket: str) -> Caller:
     return Caller(Door.LOOPBACK, str(peer[0]) if peer else "unknown", origin)
 
 
-def own_origins(names: Sequence[str], port: int) -> frozenset[str]:
-    """The origins under which a browser may see the platform: its accepted names, and loopback for the TCP door."""
-    https = (f"https://{name.lower()}".removesuffix(":443") for name in names)
-    return frozenset((*https, f"http://127.0.0.1:{port}", f"http://localhost:{port}"))
+def own_origins(names: Sequence[str]) -> frozenset[str]:
+    """The origins under which a browser may see the platform: its accepted names."""
+    return frozenset(f"https://{name.lower()}".removesuffix(":443") for name in names)
 
 
 class Identity:
@@ -101,9 +94,9 @@ class Identity:
             case "instance":
                 return await self._of_instance(request, {"launcher", "node_red"})
 
-    async def session(self, request: web.Request, *, secure: bool) -> SessionInfo | None:
+    async def session(self, request: web.Request) -> SessionInfo | None:
         """The session of the browser's cookie; None without one that is alive."""
-        value = cookie(request, SESSION_COOKIE if secure else PLAIN_SESSION_COOKIE)
+        value = cookie(request, SESSION_COOKIE)
         return await self._services.accounts.session(value) if value else None
 
     async def _user(self, request: web.Request, door: Door) -> Subject:

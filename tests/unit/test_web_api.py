@@ -76,10 +76,20 @@ async def test_forwarded_headers_count_only_at_the_web_door(box: WebBox) -> None
     lies = {"X-Forwarded-For": "192.0.2.99", "X-Forwarded-Host": HOST}
     client = box.client("tcp", None, **lies, **{"Content-Type": "application/json"})
     wrong = {"username": "nobody", "password": "wrong"}
+    for _ in range(6):
+        async with client.post("/account/login", data=json.dumps(wrong)) as answer:
+            assert answer.status == 404, "nobody logs in at this door"
+    page = await box.browser(**{"X-Forwarded-For": "192.0.2.99"}).login()
+    assert page.status == 303
+
+
+async def test_attempts_are_counted_for_the_address_that_nginx_names(box: WebBox) -> None:
+    client = box.client("web", None, **{"Content-Type": "application/json"})
+    wrong = {"username": "nobody", "password": "wrong"}
     for _ in range(5):
         await ask(client, "POST", "/account/login", data=json.dumps(wrong))
     async with client.post("/account/login", data=json.dumps({**wrong, "username": "else"})) as answer:
-        assert answer.status == 429, "counted for 127.0.0.1, not for what the header says"
+        assert answer.status == 429
         assert int(answer.headers["Retry-After"]) > 0
     page = await box.browser(**{"X-Forwarded-For": "192.0.2.99"}).login()
     assert page.status == 303

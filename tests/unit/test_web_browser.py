@@ -60,13 +60,14 @@ async def test_cookies_are_for_this_host_tls_and_no_script(box: WebBox) -> None:
         assert "Domain" not in cookie
 
 
-async def test_without_tls_the_cookie_is_the_plain_one(box: WebBox) -> None:
-    """At the loopback door a browser on the box itself; a Secure cookie would not come back."""
-    client = box.client("tcp", None, **{"Content-Type": "application/json"})
+@pytest.mark.parametrize("door", ["tcp", "api"])
+async def test_nobody_logs_in_without_tls(box: WebBox, door: str) -> None:
+    """A plain cookie of 127.0.0.1 would be sent to every flow that listens on 127.0.0.1."""
+    client = box.client(door, None, **{"Content-Type": "application/json"})
     async with client.post("/account/login", data=json.dumps({"username": "admin", "password": PASSWORD})) as answer:
-        assert answer.status == 200 and await answer.read() == b""
-        cookie = answer.headers["Set-Cookie"]
-    assert cookie.startswith("weir_sid=ffu_") and "Secure" not in cookie and "HttpOnly" in cookie
+        body = await answer.json()
+        assert answer.status == 404 and "https://" in body["hint"]
+        assert "Set-Cookie" not in answer.headers
 
 
 async def test_json_login_as_the_references_clients_do(box: WebBox) -> None:

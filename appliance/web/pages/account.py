@@ -78,7 +78,7 @@ async def logout(services: Services, ask: BrowserAsk) -> Reply | Status:
     browser = browser_of(ask)
     if browser.session is not None:
         await services.accounts.logout(browser.session_id)
-    gone = (("Set-Cookie", ended_session_cookie(secure=browser.secure)),)
+    gone = (("Set-Cookie", ended_session_cookie()),)
     if ask.request.content_type == JSON:
         return Reply(b'{"status":"okay"}', headers=gone)
     return Reply(pages.render("logout.html"), pages.HTML, headers=gone)
@@ -110,7 +110,7 @@ async def _new_session(services: Services, ask: BrowserAsk) -> str:
         raise Unauthorized("Username and password are both needed.", code="password_required")
     session_id, _ = await services.accounts.login(username, password, address=ask.address)
     age_s = services.config.login.session_s
-    return session_cookie(session_id, secure=browser_of(ask).secure, max_age_s=age_s)
+    return session_cookie(session_id, max_age_s=age_s)
 
 
 def _policy(origin: str) -> str:
