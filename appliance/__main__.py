@@ -64,6 +64,7 @@ def _up(home: Home, arguments: argparse.Namespace) -> int:
 
     up(home, _say)
     if not arguments.detach and sys.stdin.isatty() and sys.stdout.isatty():
+        _say("\nq leaves the screens; the box goes on running until ./dev down or weir down.")
         os.environ["WEIR_HOME"] = str(home.root)
         os.execv(sys.executable, [sys.executable, "-P", "-m", "tui"])  # noqa: S606 - this terminal becomes the UI's
     return 0
