@@ -7,11 +7,11 @@ import os
 import tempfile
 from pathlib import Path
 
-from playwright.async_api import Browser, async_playwright
+from playwright.async_api import Browser
 
+from tests.chromium import chromium
 from tests.support import eventually, stack_cache
 from tests.system.box import Box
-from tests.system.conftest import CHROMIUM, QUIET
 from tests.system.test_browser import log_in, open_editor
 from tui.address import Address
 from tui.profile import Profile
@@ -29,11 +29,9 @@ async def main() -> None:
             for name in NAMES:
                 box.cli("instance", "create", name, "--wait")
             box.cli("instance", "stop", "boiler-house", "--wait")
-            async with async_playwright() as playwright:
-                browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+            async with chromium() as browser:
                 await _terminal(box, browser)
                 await _pages(box, browser)
-                await browser.close()
         finally:
             box.down()
 

@@ -15,6 +15,7 @@ import pytest
 
 from appliance.config import Config, Home, Listen
 from appliance.system import tls
+from tests.chromium import chromium
 from tests.integration.test_oauth_login import Editor
 from tests.support import eventually, free_port
 from tests.web_box import PASSWORD, WebBox, web_box
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(120)]
 
-CHROMIUM = "/usr/bin/chromium"
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
 NGINX = """
 {user}daemon off; pid {dir}/nginx.pid; error_log stderr; worker_processes 1;
 events {{ worker_connections 64; }}
@@ -95,14 +94,10 @@ def nginx(home: Path, https: int, public: int) -> Iterator[None]:
         process.wait(10)
 
 
-@pytest.fixture
-async def chromium() -> AsyncIterator[Browser]:
-    from playwright.async_api import async_playwright
-
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+@pytest.fixture(name="chromium")
+async def chromium_() -> AsyncIterator[Browser]:
+    async with chromium() as browser:
         yield browser
-        await browser.close()
 
 
 async def log_in(page: Page) -> None:
