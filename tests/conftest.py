@@ -29,7 +29,7 @@ def nothing_left_running(request: pytest.FixtureRequest) -> Iterator[None]:
     left = [p for p in psutil.Process().children(recursive=True) if p.pid not in before and _alive(p)]
     if "shared_processes" in request.fixturenames:
         return
-    _, alive = psutil.wait_procs(left, timeout=3)
+    _, alive = psutil.wait_procs(left, timeout=10)
     names = [_name(p) for p in alive]
     for process in alive:
         process.kill()
