@@ -10,16 +10,23 @@ from pathlib import Path
 
 import msgspec
 
+from bench.footprint import footprint
 from bench.report import Figure, table
 from bench.start import appliance_start, instance_start
 
-BENCHES: dict[str, Callable[[], list[Figure]]] = {"instance-start": instance_start, "appliance-start": appliance_start}
+BENCHES: dict[str, Callable[[], list[Figure]]] = {
+    "instance-start": instance_start,
+    "appliance-start": appliance_start,
+    "footprint": footprint,
+}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__)
-    parser.add_argument("names", nargs="*", choices=[[], *BENCHES], metavar="NAME", help=", ".join(BENCHES))
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHES))
     names = parser.parse_args().names or list(BENCHES)
+    if unknown := set(names) - set(BENCHES):
+        parser.error(f"no benchmark called {', '.join(sorted(unknown))}; there are: {', '.join(BENCHES)}")
     figures: list[Figure] = []
     for name in names:
         print(f"{name} …", file=sys.stderr, flush=True)

@@ -93,17 +93,15 @@ def instance_start() -> list[Figure]:
                     states.when({"stop": "stopped", "suspend": "suspended"}[action], began)
                     began = time.monotonic()
                     api.post(f"/projects/{instance['id']}/actions/start").raise_for_status()
-                    answered = answered_at(instance["ports"]["nodeRed"])
+                    answered = answered_at(instance["ports"]["node_red"])
                     found.append(answered - began)
                     shown_s.append(states.when("running", began) - answered)
     reference = median(plain_s)
     return [
         Figure("plain node red.js, 200 nodes, start to editor answers", plain_s),
-        Figure("instance start from stopped", stopped_s, limit_s=reference + 0.2, reference_s=reference),
-        Figure(
-            "instance start from suspended (launcher too)", suspended_s, limit_s=reference + 0.2, reference_s=reference
-        ),
-        Figure("Node-RED answers to shown running", [max(0.0, s) for s in shown_s], limit_s=0.1),
+        Figure("instance start from stopped", stopped_s, limit=reference + 0.2, reference=reference),
+        Figure("instance start from suspended (launcher too)", suspended_s, limit=reference + 0.2, reference=reference),
+        Figure("Node-RED answers to shown running", [max(0.0, s) for s in shown_s], limit=0.1),
     ]
 
 
@@ -140,9 +138,9 @@ def appliance_start() -> list[Figure]:
         box.down()
         serve.wait(10)
     return [
-        Figure("appliance start to first answer", started_s, limit_s=1.5),
-        Figure("./dev up the second time", again_s, limit_s=5.0),
-        Figure("weir status", status_s, limit_s=0.4),
+        Figure("appliance start to first answer", started_s, limit=1.5),
+        Figure("./dev up the second time", again_s, limit=5.0),
+        Figure("weir status", status_s, limit=0.4),
     ]
 
 
