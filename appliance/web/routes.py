@@ -44,7 +44,7 @@ from appliance.schema.users import (
     UserTeams,
 )
 from appliance.web.handlers import about, box, catalogue, events, instances, launchers, logs, teams, users
-from appliance.web.pages import account, oauth
+from appliance.web.pages import account, avatar, oauth
 from appliance.web.plugin import logging, storage
 from appliance.web.route import MEGABYTE, Handler, Route
 
@@ -249,6 +249,7 @@ BOX = (
     ),
     Route("GET", "/healthz", box.health, "The appliance answers.", auth="public", response=Health),
     Route("GET", "/ca.crt", box.ca, "The certificate of the box's own authority.", auth="public", response=bytes),
+    Route("GET", "/avatar/{name}", avatar.picture, "A person's initials.", auth="public", response=bytes),
     Route("GET", "/assets/weir.css", box.style, "The style sheet.", auth="public", response=bytes),
     Route("GET", f"{API}/openapi.json", about.openapi, "This document.", auth="public", response=bytes),
     Route("GET", "/api/openapi.json", about.openapi, "This document.", auth="public", response=bytes),

@@ -5,6 +5,7 @@
 
 const { ApplianceError, parsed, request } = require("./appliance.js");
 const { boot } = require("./boot.js");
+const { portrait } = require("./portrait.js");
 
 const DEFAULT_LIFETIME_S = 1800;
 const ROLE_NAMES = { 5: "dashboard", 10: "viewer", 30: "member", 50: "owner", 99: "admin" };
@@ -67,7 +68,7 @@ async function profile(accessToken) {
     username: user.username,
     name: user.name ?? user.username,
     email: user.email,
-    image: user.avatar,
+    image: portrait(String(user.name || user.username)),
     userId: user.id,
     role: ROLE_NAMES[team.role] ?? "none",
   };

@@ -23,7 +23,7 @@ const EVALUATION_MS = 5_000;
 const LOGIN_MS = 60_000;
 /** What the launcher keeps for us is one line: the most recent people suffice. */
 const MAX_KEPT = 30;
-const MAX_IMAGE = 300;
+const MAX_IMAGE = 700;
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /** A record before the platform's first word on it. */

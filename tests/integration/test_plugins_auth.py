@@ -108,7 +108,8 @@ async def test_a_member_deploys(appliance: FakeAppliance, browser: Callable[[str
     assert appliance.stored["flows"] == FLOWS
     assert appliance.users_seen == ["id-of-alice"]
     status, settings = await alice.get("/settings")
-    assert settings["user"] == {"username": "alice", "image": "", "permissions": ["*"]}
+    assert settings["user"].pop("image").startswith("data:image/svg+xml;base64,")
+    assert settings["user"] == {"username": "alice", "permissions": ["*"]}
     for path in ("/settings", "/diagnostics"):
         text = json.dumps((await alice.get(path))[1])
         assert not [secret for secret in SECRETS.values() if secret in text]

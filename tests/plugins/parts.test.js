@@ -243,3 +243,14 @@ test("log lines are JSON that strict readers take, short enough, without secrets
   assert.ok(Buffer.byteLength(long) <= 15_000);
   assert.doesNotMatch(strict(long), /\\ud/i, "cut in the middle of an emoji");
 });
+
+test("a portrait is initials in a URL of its own, harmless whatever the name", () => {
+  const { portrait } = use("portrait.js");
+  const svg = (name) => Buffer.from(portrait(name).split(",")[1], "base64").toString();
+  assert.match(portrait("Ada Lovelace"), /^data:image\/svg\+xml;base64,[A-Za-z0-9+/=]+$/);
+  assert.match(svg("Ada King Lovelace"), />AL<\/text>/);
+  assert.match(svg("ada"), />A<\/text>/);
+  assert.match(svg("<script> &"), />&#60;&#38;<\/text>/);
+  assert.match(svg("👩‍🚀 Ω"), />👩Ω<\/text>/u);
+  assert.ok(portrait("x".repeat(500)).length < 700);
+});

@@ -80,6 +80,7 @@ def test_paths_and_operations_are_unique() -> None:
 def test_only_these_routes_ask_nobody() -> None:
     """A new public route is a decision: it has to be written here."""
     assert {f"{r.method} {r.path}" for r in ROUTES if r.auth == "public"} == {
+        "GET /avatar/{name}",  # holds nothing but the name in its own path
         "GET /healthz",
         "GET /ca.crt",
         "GET /assets/weir.css",
