@@ -337,7 +337,8 @@ async def test_modules_are_installed_and_a_failure_leaves_the_list(box: Rig) -> 
 
 async def test_a_blocked_event_loop_is_found_and_ended(box: Rig) -> None:
     box.appliance.settings["healthCheckInterval"] = 1001
-    box.appliance.flows = flow("while (true) {}")
+    # Later than the start: a loop blocked before the port opens is a start that takes too long.
+    box.appliance.flows = flow("setTimeout(() => { while (true) {} }, 1500)")
     await box.start()
     await eventually(lambda: bool(box.appliance.seen("crashed")), 40)
     crashed = [report for report in box.appliance.states if report["state"] == "crashed"]
