@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import psutil
 import pytest
+
+# A shell starts what it runs in the background with SIGINT ignored, and so would every program that a test interrupts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Properties are about what, not how fast: a busy machine may take its time.
+hypothesis.settings.register_profile("weir", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("weir")
 
 SCRUBBED = ("WEIR_", "FORGE_", "SSH_", "NODE_", "TEXTUAL_", "NO_COLOR")
 KEPT = ("WEIR_TEST_", "WEIR_FRESH_BOX", "NODE_EXTRA_CA_CERTS")
