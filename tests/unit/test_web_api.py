@@ -164,7 +164,7 @@ async def test_names_resolve_only_for_those_who_may_see(box: WebBox) -> None:
     assert (await ask(dash, "GET", f"{API}/instances/line-1/flows"))[0] == 403
 
 
-# Use cases of issue 2
+# Use cases
 
 
 async def test_the_life_of_an_instance(box: WebBox) -> None:
