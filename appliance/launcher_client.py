@@ -18,10 +18,11 @@ from msgspec import Struct, field
 
 from appliance.errors import Unavailable
 from appliance.model import LauncherReport, LauncherState
+from appliance.schema.resources import ResourceHistory
 from launcher.schema import Command, Info
 
 T = TypeVar("T")
-INFO_S = 2.0
+INFO_S = 5.0  # one slow answer of a busy box means nothing
 COMMAND_S = 5.0
 LOGS_S = 10.0
 SILENCE_S = 45.0  # a log stream sends a comment every 15 s
@@ -97,6 +98,23 @@ class LauncherClient:
         launcher can't be reached, goes away or falls silent."""
         query = {"cursor": cursor} if cursor else {}
         async with self._call("GET", at, "/flowforge/logs/stream", None, query=query) as answer:
+            yield _events(answer.content, at)
+
+    async def samples(
+        self, at: LauncherAddress, *, since: int | None = None, limit: int | None = None
+    ) -> ResourceHistory:
+        """What the instance took: samples after `since` (ms), of these the newest `limit`. Raises Unavailable."""
+        query = {name: str(value) for name, value in (("since", since), ("limit", limit)) if value is not None}
+        async with self._call("GET", at, "/flowforge/resources", LOGS_S, query=query) as answer:
+            return _decoded(await _read(answer, at), ResourceHistory)
+
+    @asynccontextmanager
+    async def sample_stream(
+        self, at: LauncherAddress, *, since: int | None = None
+    ) -> AsyncIterator[AsyncIterator[StreamEvent]]:
+        """Samples as they come, as `stream` does console lines."""
+        query = {"since": str(since)} if since is not None else {}
+        async with self._call("GET", at, "/flowforge/resources/stream", None, query=query) as answer:
             yield _events(answer.content, at)
 
     @asynccontextmanager
@@ -184,7 +202,18 @@ def _report(info: Info) -> LauncherReport:
         reason=info.reason,
         message=info.message,
         at=datetime.now(UTC),
+        holding=info.holding,
+        next_try_at=_moment(info.nextTryAt),
     )
+
+
+def _moment(text: str | None) -> datetime | None:
+    """None also for what is no time: it is only shown."""
+    try:
+        moment = datetime.fromisoformat(text or "")
+    except ValueError:
+        return None
+    return moment if moment.tzinfo is not None and 1 < moment.year < 9998 else None
 
 
 async def _events(content: aiohttp.StreamReader, at: LauncherAddress) -> AsyncIterator[StreamEvent]:

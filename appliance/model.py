@@ -127,6 +127,10 @@ class LauncherReport(Struct, frozen=True):
     reason: str
     message: str
     at: datetime
+    # The launcher holds the listening socket and a Node-RED takes it over shortly: clients wait meanwhile.
+    holding: bool = False
+    # When it starts a crashed Node-RED again; None: it does not, or there is nothing to start.
+    next_try_at: datetime | None = None
 
 
 class Subject(Struct, frozen=True):

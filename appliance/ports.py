@@ -22,17 +22,32 @@ PROBED = 3  # first ports of a block of instances that must be free
 
 
 def settle(home: Home, config: Config, *, free: Free = port_free) -> Config:
-    """`config` with the ports of this box; chosen and written to `state/ports.toml` at the first call.
+    """`config` with the ports of this box; chosen and written to `state/ports.toml` at the first call, and again while
+    the box has no instance and another program has taken one of them.
 
     Raises Conflict when none can be found, Invalid for a malformed configuration, OSError.
     """
     named: dict[str, Any] = written(home.root).get("listen", {})
     chosen = _kept(home)
-    if chosen is None:
+    if chosen is None or (_is_new(home) and not all(free(port) for port in chosen.values())):
         chosen = _choose(config.listen, named, free)
         lines = "".join(f"{name} = {port}\n" for name, port in chosen.items())
         head = "# Chosen at the first start. Remove this file to choose anew, or set [listen] in config.toml.\n"
         write_atomic(home.state / "ports.toml", head + lines)
+    return _with(config, chosen, named)
+
+
+def kept(home: Home, config: Config) -> Config:
+    """`config` with the ports that this box has chosen; as it is while none were. Writes nothing, raises Invalid."""
+    return _with(config, _kept(home) or {}, written(home.root).get("listen", {}))
+
+
+def _is_new(home: Home) -> bool:
+    """Nobody has bookmarked anything yet."""
+    return not home.instances.is_dir() or not any(home.instances.iterdir())
+
+
+def _with(config: Config, chosen: dict[str, int], named: dict[str, Any]) -> Config:
     unnamed = {name: port for name, port in chosen.items() if name not in named}
     return msgspec.structs.replace(config, listen=msgspec.structs.replace(config.listen, **unnamed))
 

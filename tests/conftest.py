@@ -11,6 +11,10 @@ import hypothesis
 import psutil
 import pytest
 
+from tests.blocking import never_blocking
+
+__all__ = ["never_blocking"]
+
 # A shell starts what it runs in the background with SIGINT ignored, and so would every program that a test interrupts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

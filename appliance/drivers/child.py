@@ -27,7 +27,8 @@ from appliance.system import tree
 from appliance.system.files import NotPlain, append_plain, make_private_dir, read_plain, remove_all, write_atomic
 from appliance.system.pidfd import Identity, Process, identify, is_alive
 
-OUTPUT_BYTES = 1 << 20  # launcher.out is emptied at a start when it is larger
+OUTPUT_BYTES = 1 << 20  # launcher.out is emptied when it is larger, at a start and
+OUTPUT_LOOK_S = 60.0  # so often while the launcher lives
 MINT_TIMEOUT_S = 30
 RECORD_BYTES = 64 << 10
 
@@ -211,7 +212,8 @@ class Child:
 
     async def _wait(self, instance_id: str, process: Process) -> None:
         try:
-            await process.wait()
+            while not await process.wait(OUTPUT_LOOK_S):
+                await self._run(_cap_output, self._instances / instance_id)
             self._exit_codes[instance_id] = (process.identity, process.reap())
             self._on_change(instance_id)
         finally:
@@ -260,6 +262,12 @@ def _output(directory: Path) -> BinaryIO:
     if os.fstat(fd).st_size > OUTPUT_BYTES:
         os.ftruncate(fd, 0)
     return os.fdopen(fd, "wb")
+
+
+def _cap_output(directory: Path) -> None:
+    """Nothing more than a full disk may come of a launcher that writes without end, and not even that."""
+    with contextlib.suppress(OSError):
+        _output(directory).close()
 
 
 def _arguments(spec: InstanceSpec, directory: Path, appliance_url: str, boot_fd: int) -> list[str]:

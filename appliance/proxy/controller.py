@@ -20,7 +20,7 @@ from appliance.proxy import pages
 from appliance.proxy.model import Box, ProxyStatus, Site
 from appliance.proxy.process import Nginx, NginxMissing, PortTaken
 from appliance.proxy.render import Rendered, render
-from appliance.system import tls
+from appliance.system import tls, vitals
 from appliance.system.files import write_atomic
 from appliance.system.tls import AcceptedName
 
@@ -29,6 +29,9 @@ log = logging.getLogger(__name__)
 RELOAD_EVERY_S = 1.0
 RESYNC_S = 30.0
 RETRY_MAX_S = 60.0
+PROBE_S = 10.0
+PROBE_AGAIN_S = 1.5
+PROBES = 4  # in a row without an answer, each with its deadline: a busy box is slow, not dead
 
 CONFIG = "proxy.config"
 PORT = "proxy.port."  # + number
@@ -70,6 +73,7 @@ class Proxy:
         self._poked = asyncio.Event()
         self._taken: dict[int, str] = {}  # ports that somebody else has -> why
         self._conditions: set[str] = set()
+        self._misses = 0  # probes in a row that nginx did not answer
         self._version = ""
         self._count = 0
         self._message = ""
@@ -111,6 +115,8 @@ class Proxy:
             files = await asyncio.to_thread(tls.ensure, self._home, names)
             self._resolve(TLS)
         except (OSError, WeirError) as error:
+            if self._nginx.pid is None:
+                await self._fall_back()  # the certificate there is serves better than nothing
             self._problem(TLS, "The certificate of this box cannot be renewed", error)
             return False
         try:
@@ -136,7 +142,7 @@ class Proxy:
                 if error.port in self._taken or error.port == self._config.listen.https:
                     raise
                 self._taken[error.port] = str(error)
-                self._port_problem(error, sites)
+                self._port_problem(error, sites, await asyncio.to_thread(vitals.listeners, [error.port]))
                 continue
             self._version, self._count, self._message = rendered.version, served, ""
             self._resolve(CONFIG)
@@ -165,6 +171,8 @@ class Proxy:
 
     async def _use(self, rendered: Rendered) -> None:
         """Make nginx use this configuration; what was in use stays so when it is refused."""
+        if self._misses:
+            await self._probe()  # no use in telling it of a new configuration
         running = self._nginx.pid is not None
         if not running:
             self._version, self._count = "", 0
@@ -184,8 +192,10 @@ class Proxy:
         log.info("nginx, pid %s, uses configuration %s", self._nginx.pid, rendered.version)
 
     async def _fall_back(self) -> None:
-        """nginx does not run and the wanted configuration is refused: serve what worked last."""
-        await asyncio.to_thread(self._put_back)
+        """nginx does not run and what is wanted can't be had: serve what worked last."""
+        self._version = ""
+        with contextlib.suppress(OSError):
+            await asyncio.to_thread(self._put_back)
         with contextlib.suppress(OSError, WeirError):
             if self._nginx.config.exists():
                 await self._nginx.start()
@@ -203,18 +213,39 @@ class Proxy:
     # -- waiting and telling ----------------------------------------------------------------------------
 
     async def _pause(self, failures: int) -> None:
-        """Until a poke, the end of nginx, or the resync; after failures only time and pokes count."""
+        """Until a poke, the end of nginx, or the resync; where it could not be started only time and pokes count. An
+        nginx that lives and does not answer is ended; the next round starts it again."""
+        loop = asyncio.get_running_loop()
         limit_s = min(RETRY_MAX_S, 2.0**failures) if failures else RESYNC_S * random.uniform(0.9, 1.1)  # noqa: S311
+        end_s = loop.time() + limit_s
+        while (left_s := end_s - loop.time()) > 0:
+            # Something may be wrong (a port of an instance is taken) while nginx serves all the rest.
+            watch = not failures or bool(self._version) or self._nginx.pid is not None
+            if await self._woken(min(left_s, PROBE_AGAIN_S if self._misses else PROBE_S), watch=watch):
+                break
+            await self._probe()
+        if self._version and self._nginx.pid is None:
+            log.warning("nginx has ended; starting it again")
+
+    async def _probe(self) -> None:
+        why = await self._nginx.stuck()
+        self._misses = self._misses + 1 if why else 0
+        if self._misses >= PROBES:
+            log.error("%s; replacing it", why)
+            self._misses = 0
+            await self._nginx.end_stuck()
+
+    async def _woken(self, timeout_s: float, *, watch: bool) -> bool:
+        """Whether there was a poke, or nginx ended when that is to be watched, within the time."""
         waits: list[asyncio.Task[object]] = [asyncio.create_task(self._poked.wait())]
-        if not failures:  # one that ended already counts at once
+        if watch:  # one that ended already counts at once
             waits.append(asyncio.create_task(self._nginx.exited()))
         try:
-            await asyncio.wait(waits, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(waits, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for wait in waits:
                 wait.cancel()
-        if self._version and self._nginx.pid is None:
-            log.warning("nginx has ended; starting it again")
+        return bool(done)
 
     def _problem(self, key: str, title: str, error: OSError | WeirError) -> None:
         hint = error.hint if isinstance(error, WeirError) else "Mend that; it is tried again by itself."
@@ -225,14 +256,15 @@ class Proxy:
         kept = f"Configuration {self._version} stays in use." if self._nginx.pid is not None else "nginx does not run."
         self._raise(key, title=title, cause=str(error), evidence=kept, next_step=hint)
 
-    def _port_problem(self, error: PortTaken, sites: list[Site]) -> None:
+    def _port_problem(self, error: PortTaken, sites: list[Site], listeners: Sequence[vitals.Listener]) -> None:
         site = next((site for site in sites if site.public_port == error.port), None)
         what = f"Instance {site.name} is not reachable from outside" if site else "The page with the CA is not served"
         log.error("%s: %s", what, error)
         key = f"{PORT}{error.port}"
         self._conditions.add(key)
         about = site.instance_id if site else None
-        self._raise(key, title=what, cause=str(error), next_step=error.hint, about=about)
+        seen = ", ".join(f"{each} listens there" for each in listeners) or "nobody is seen to listen there"
+        self._raise(key, title=what, cause=str(error), evidence=seen, next_step=error.hint, about=about)
 
     def _resolve(self, key: str) -> None:
         if key in self._conditions:

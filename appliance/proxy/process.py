@@ -19,6 +19,7 @@ import msgspec
 
 from appliance.config import Home
 from appliance.errors import Unavailable
+from appliance.proxy.family import account, command_line, members, pids, stopped
 from appliance.system import pidfd
 from appliance.system.files import write_atomic
 from appliance.system.pidfd import Identity, Process
@@ -102,7 +103,7 @@ class Nginx:
         recorded = self._recorded()
         process = Process.open(recorded) if recorded is not None else None
         if process is None:  # the record is lost or old: look for its command line
-            process = next(filter(None, map(self._open_master, _pids())), None)
+            process = next(filter(None, map(self._open_master, pids())), None)
         if process is not None:
             self._hold(process)
         return process is not None
@@ -144,6 +145,31 @@ class Nginx:
                 return await self._ask()
         except (OSError, TimeoutError, asyncio.IncompleteReadError):
             return ""
+
+    async def stuck(self) -> str:
+        """Why something of it has to be ended although it lives; empty when it answers and nothing of it is stopped."""
+        if self._process is None or not self._process.alive:
+            return ""
+        if found := await asyncio.to_thread(stopped, self._process.identity.pid):
+            return f"process {found[0]} of nginx is stopped (SIGSTOP)"
+        return "" if await self.version() else "nginx lives and does not answer"
+
+    async def end_stuck(self) -> None:
+        """End stopped workers, whose master starts others; when it is stopped itself, or nothing is and there is no
+        answer all the same, everything."""
+        if self._process is None:
+            return
+        master = self._process.identity.pid
+        found = await asyncio.to_thread(stopped, master)
+        for process in members(master):
+            if not found or master in found or process.identity.pid in found:
+                process.send(signal.SIGKILL)
+                await process.wait(3)
+                process.reap()
+            process.close()
+        if not found and self._process.alive:  # not a nginx of a session of its own, whatever it calls itself
+            self._process.send(signal.SIGKILL)
+            await self._process.wait(3)
 
     async def exited(self) -> None:
         """Returns when the process has ended (at once when there is none)."""
@@ -233,16 +259,17 @@ class Nginx:
         return process
 
     def _is_master(self, pid: int) -> bool:
-        line = _command_line(pid)
+        line = command_line(pid)
         ours = f" -p {self._home.nginx} -c {self.config} " in f"{line} "
-        return ours and line.startswith("nginx: master process")
+        # Any process may call itself so: one of another account is no nginx that we started.
+        return ours and line.startswith("nginx: master process") and account(pid) == os.geteuid()
 
     async def _end_orphans(self) -> None:
         """Workers whose master was killed keep its ports: end them. Only those of our master's session."""
         recorded = self._recorded()
         if recorded is None or pidfd.is_alive(recorded):
             return
-        for process in _session(recorded.pid):
+        for process in members(recorded.pid):
             process.send(signal.SIGKILL)
             await process.wait(3)
             process.close()
@@ -327,36 +354,6 @@ def _sentence(output: str) -> str:
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     reasons = [line.partition("[emerg]")[2] for line in lines if "[emerg]" in line] or lines[-1:]
     return re.sub(r"^\s*(\d+#\d+:)?\s*", "", reasons[0]) if reasons else ""
-
-
-def _pids() -> list[int]:
-    return [int(entry.name) for entry in pidfd.PROC.iterdir() if entry.name.isdigit()]
-
-
-def _command_line(pid: int) -> str:
-    """Of any process, joined by spaces; empty when it is gone."""
-    try:
-        return (pidfd.PROC / str(pid) / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
-    except OSError:
-        return ""
-
-
-def _session(number: int) -> list[Process]:
-    """nginx's own processes in a session, each proven and held."""
-    found = []
-    for pid in _pids():
-        if not _command_line(pid).startswith("nginx: "):
-            continue
-        identity = pidfd.identify(pid)
-        process = Process.open(identity) if identity is not None else None
-        if process is None:
-            continue
-        seen = pidfd.stat(process.identity.pid)
-        if seen is not None and seen.session == number:
-            found.append(process)
-        else:
-            process.close()
-    return found
 
 
 async def _ended(process: asyncio.subprocess.Process) -> None:

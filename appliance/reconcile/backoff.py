@@ -13,6 +13,7 @@ from appliance.model import Desired, InstanceSpec
 FIRST_S = 1.0
 LAST_S = 300.0
 HEALTHY = timedelta(minutes=10)
+MISS_APART = timedelta(seconds=10)  # a moment's trouble is one miss, however often one asks
 
 Chance = Callable[[], float]  # 0 ≤ x < 1
 
@@ -58,6 +59,10 @@ class History(Struct, frozen=True):
     generation: int | None = None  # of that launcher
     counted_pid: int | None = None  # whose exit has been counted
     adopted: bool = False  # its launcher was asked what it does
+    settled: bool = False  # it has said that its Node-RED is up, or that it is to be down
+    asked_at: datetime | None = None  # it was last asked whether it is there
+    missed_at: datetime | None = None  # the last miss that was counted
+    misses: int = 0  # in a row
     told: Told | None = None
     refused: Refused | None = None
 
@@ -71,27 +76,50 @@ def delay_s(failures: int, chance: Chance) -> float:
 def placed(history: History, now: datetime, generation: int) -> History:
     """A launcher was placed."""
     return replace(
-        history, since=now, generation=generation, adopted=True, told=None, refused=None, next_try_at=None, reason=""
+        answered(history, now),
+        since=now,
+        generation=generation,
+        adopted=True,
+        settled=False,
+        told=None,
+        refused=None,
+        next_try_at=None,
+        reason="",
     )
 
 
 def adopted(history: History, now: datetime, generation: int) -> History:
     """A launcher that was there before us was recognised."""
-    return replace(history, since=history.since or now, generation=generation, adopted=True)
+    return replace(answered(history, now), since=history.since or now, generation=generation, adopted=True)
+
+
+def answered(history: History, now: datetime) -> History:
+    """Its launcher said what it does."""
+    return replace(history, asked_at=now, missed_at=None, misses=0)
+
+
+def missed(history: History, now: datetime) -> History:
+    """Its launcher, which lives, did not answer. Misses count when they are ten seconds apart."""
+    if history.missed_at is not None and timedelta() <= now - history.missed_at < MISS_APART:
+        return replace(history, asked_at=now)
+    return replace(history, asked_at=now, missed_at=now, misses=history.misses + 1)
 
 
 def failed(history: History, spec: InstanceSpec, now: datetime, reason: str, message: str, chance: Chance) -> History:
-    """Something failed. After ten healthy minutes, or with a new wish of the user's, counting starts anew."""
+    """Something failed. After ten healthy minutes, or with a new wish of the user's, counting starts anew; the first
+    failure of what had come up is made good at once."""
     wish = wish_of(spec)
     healthy = history.since is not None and now - history.since >= HEALTHY
     failures = 1 if healthy or history.wish not in (None, wish) else history.failures + 1
+    pause_s = 0.0 if failures == 1 and history.settled else delay_s(failures, chance)
     return replace(
         history,
         failures=failures,
         since=None,
         adopted=False,
+        settled=False,
         wish=wish,
-        next_try_at=now + timedelta(seconds=delay_s(failures, chance)),
+        next_try_at=now + timedelta(seconds=pause_s),
         reason=reason,
         message=message,
     )

@@ -11,18 +11,34 @@ import logging
 import random
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from typing import Protocol
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from appliance.drivers.base import Driver, DriverError, PlacementFailed, SpecInvalid
 from appliance.errors import Unavailable, WeirError
-from appliance.model import InstanceRef, InstanceSpec, LauncherReport, LauncherState, Observation, Phase
+from appliance.model import InstanceRef, InstanceSpec, LauncherState, Observation, Phase
 from appliance.reconcile import backoff
+from appliance.reconcile.admission import REASONS, Admission
 from appliance.reconcile.backoff import Chance, History, Refused, Told
-from appliance.reconcile.decide import Action, Adopt, Ensure, GiveUp, Nothing, Remove, Stop, Tell, Wait, decide
-from appliance.reconcile.observed import Observed, Verdict
+from appliance.reconcile.decide import (
+    ASK_AGAIN,
+    ASK_EVERY,
+    Action,
+    Adopt,
+    Ask,
+    Ensure,
+    GiveUp,
+    Nothing,
+    Remove,
+    Stop,
+    Tell,
+    Wait,
+    decide,
+)
+from appliance.reconcile.entry import Verdict
+from appliance.reconcile.memory import Memory
+from appliance.reconcile.neighbours import Launchers, Orphans, Settings, Wanted
+from appliance.reconcile.observed import Observed
 from appliance.reconcile.queue import KeyedQueue
 from appliance.reconcile.starts import Starts
 from appliance.tasks import Tasks
@@ -30,39 +46,9 @@ from appliance.tasks import Tasks
 log = logging.getLogger(__name__)
 
 ASK_AGAIN_S = 1.0
-MEMORY_FLOOR_BYTES = 64 * 2**20  # below it not even a launcher fits
+ROOM_AGAIN_S = 5.0  # until memory is looked at again
+FROZEN_GRACE = timedelta(seconds=2)  # it does not listen to anybody: nothing to wait for
 SETTLED = (LauncherState.RUNNING, LauncherState.SAFE, LauncherState.CRASHED, LauncherState.STOPPED)
-
-
-class Wanted(Protocol):
-    """What should be there, from the database."""
-
-    async def specs(self) -> Sequence[InstanceSpec]: ...
-    async def spec(self, instance_id: str) -> InstanceSpec | None: ...
-    async def removed(self, instance_id: str) -> None: ...
-
-
-class Launchers(Protocol):
-    """The way to living launchers. Raises Unavailable."""
-
-    async def info(self, at: InstanceSpec) -> LauncherReport: ...
-    async def command(self, at: InstanceSpec, command: str, generation: int | None = None) -> None: ...
-
-
-class Orphans(Protocol):
-    """Told of launchers that the database does not know."""
-
-    def __call__(self, orphans: Sequence[Observation]) -> None: ...
-
-
-class Settings(Struct, frozen=True):
-    """How patient the reconciler is."""
-
-    start_timeout: timedelta
-    stop_grace: timedelta
-    starts_at_once: int
-    workers: int = 8
-    resync_s: float = 60.0
 
 
 class Reconciler:
@@ -79,7 +65,8 @@ class Reconciler:
         orphans: Orphans,
         sites_changed: Callable[[], None],
         clock: Callable[[], datetime],
-        memory_available_bytes: Callable[[], int | None],
+        memory: Memory,
+        idle_cpus: Callable[[], float | None],
         settings: Settings,
         chance: Chance = random.random,
     ) -> None:
@@ -91,10 +78,10 @@ class Reconciler:
         self._orphans = orphans
         self._sites_changed = sites_changed
         self._clock = clock
-        self._memory_available_bytes = memory_available_bytes
         self._settings = settings
         self._chance = chance
-        self._starts = Starts(settings.starts_at_once, queue.poke)
+        self._starts = Starts(settings.starts_at_most, queue.poke, idle_cpus)
+        self._admission = Admission(memory, self._starts)
         self._histories: dict[str, History] = {}
         self._sites: dict[str, tuple[object, ...]] = {}
 
@@ -118,8 +105,7 @@ class Reconciler:
 
     def reported(self, instance_id: str) -> None:
         """A launcher said something: called by `Observed`."""
-        entry = self._observed.entry(instance_id)
-        if entry is not None and entry.own_report is not None and entry.own_report.state in SETTLED:
+        if self._has_settled(instance_id):
             self._starts.settled(instance_id)
         self._queue.poke(instance_id)
 
@@ -133,7 +119,8 @@ class Reconciler:
             if self._observed.entry(observation.id) is not None:
                 self._observed.seen(observation)
         self._orphans(await self._confirmed([o for o in observations if o.id not in specs]))
-        for instance_id in {*specs, *self._observed.known()}:
+        by_number = sorted(specs, key=lambda instance_id: specs[instance_id].number)
+        for instance_id in dict.fromkeys([*by_number, *self._observed.known()]):
             self._queue.poke(instance_id)
 
     async def _confirmed(self, suspects: Sequence[Observation]) -> Sequence[Observation]:
@@ -182,46 +169,67 @@ class Reconciler:
         observation = await self._driver.observe(spec.ref)
         self._observed.seen(observation)
         self._observed.recheck(spec.id)
-        history = self._account(spec, observation)
-        entry = self._observed.entry(key)
-        report = entry.own_report if entry else None
-        action = decide(spec, observation, report, history, self._clock(), start_timeout=self._settings.start_timeout)
-        await self._act(spec, observation, action)
+        self._account(spec, observation)
+        await self._act(spec, observation, self._decide(spec, observation))
 
-    def _account(self, spec: InstanceSpec, observation: Observation) -> History:
+    def _decide(self, spec: InstanceSpec, observation: Observation) -> Action:
+        entry = self._observed.entry(spec.id)
+        report = entry.own_report if entry else None
+        return decide(
+            spec,
+            observation,
+            report,
+            self._histories[spec.id],
+            self._clock(),
+            start_timeout=self._settings.start_timeout,
+            in_state_s=self._observed.in_state_s(spec.id),
+        )
+
+    def _account(self, spec: InstanceSpec, observation: Observation) -> None:
         history = self._histories.get(spec.id, History())
         if observation.phase is Phase.EXITED:
             history = backoff.exited(history, spec, self._clock(), observation.pid, observation.message, self._chance)
             self._starts.settled(spec.id)
         elif observation.phase is Phase.ABSENT and history.since is not None:
             history = backoff.gone(history)
+        elif self._has_settled(spec.id):
+            history = replace(history, settled=True)
         self._histories[spec.id] = history
-        return history
+
+    def _has_settled(self, key: str) -> bool:
+        entry = self._observed.entry(key)
+        return entry is not None and entry.own_report is not None and entry.own_report.state in SETTLED
 
     async def _act(self, spec: InstanceSpec, observation: Observation, action: Action) -> None:
         self._judge(spec.id, action)
-        if not isinstance(action, Nothing | Wait):
+        if not isinstance(action, Nothing | Wait | Ask):
             log.info("instance %s (%s): %s", spec.name, spec.id, action)
         if not isinstance(action, Ensure):
             self._starts.declined(spec.id)
         match action:
             case Ensure():
-                await self._ensure(spec)
+                await self._ensure(spec, observation)
             case Stop():
-                await self._stop(spec, action)
+                await self._stop(spec, observation, action)
             case Remove():
                 await self._remove(spec)
             case Adopt():
                 await self._adopt(spec, observation)
+            case Ask():
+                answered = await self._ask(spec, observation)
+                self._queue.poke_after(spec.id, 0 if answered else ASK_AGAIN.total_seconds())
             case Tell():
                 await self._tell(spec, observation, action)
             case Wait():
                 self._queue.poke_after(spec.id, (action.until - self._clock()).total_seconds())
-            case Nothing() | GiveUp():
+            case Nothing():
+                if observation.phase is Phase.UP:
+                    self._queue.poke_after(spec.id, ASK_EVERY.total_seconds())
+            case GiveUp():
                 pass
 
     def _judge(self, key: str, action: Action) -> None:
-        restarts = self._histories[key].restarts
+        restarts, misses = self._histories[key].restarts, self._histories[key].misses
         match action:
             case Wait():
                 verdict = Verdict(action.reason, action.message, action.until, restarts)
@@ -230,18 +238,38 @@ class Reconciler:
                 verdict = verdict if self._histories[key].next_try_at == action.until else quiet
             case GiveUp():
                 verdict = Verdict(action.reason, action.message, None, restarts, gave_up=True)
+            case Ensure() if self._observed_verdict(key).reason in REASONS:
+                return  # until it is admitted, that is still the reason
+            case _ if misses > 1:
+                message = f"its launcher did not answer {misses} times in a row; it is replaced when that goes on"
+                verdict = Verdict("launcher_unreachable", message, None, restarts)
             case _:
                 verdict = Verdict(restarts=restarts)
         self._observed.judged(key, verdict)
 
-    async def _ensure(self, spec: InstanceSpec) -> None:
-        if (available := self._memory_available_bytes()) is not None and available < MEMORY_FLOOR_BYTES:
-            mib = available // 2**20
-            self._fail(spec, "memory_short", f"only {mib} MiB of memory are free; stop something on this box")
-            return
-        if not self._starts.take(spec.id):
-            message = f"waiting for its turn: {self._settings.starts_at_once} start at a time"
-            self._observed.judged(spec.id, Verdict("waiting_for_turn", message))
+    def _observed_verdict(self, key: str) -> Verdict:
+        entry = self._observed.entry(key)
+        return entry.verdict if entry is not None else Verdict()
+
+    def _runs(self, key: str) -> bool:
+        entry = self._observed.entry(key)
+        return entry is not None and entry.observation.phase not in (Phase.ABSENT, Phase.EXITED)
+
+    def _admitted(self, spec: InstanceSpec, observation: Observation) -> bool:
+        """Whether it may start now; if not, people are told why, and it comes up again."""
+        history = self._histories[spec.id]
+        ran = observation.phase is Phase.UP or (observation.phase is Phase.EXITED and history.failures == 1)
+        alone = not any(self._runs(key) for key in self._observed.known() if key != spec.id)
+        refusal = self._admission.refusal(spec, ran=ran, alone=alone)
+        if refusal is not None:
+            if self._observed_verdict(spec.id).reason != refusal.reason:
+                log.info("instance %s (%s): %s: %s", spec.name, spec.id, refusal.reason, refusal.message)
+            self._queue.poke_after(spec.id, ROOM_AGAIN_S)
+        self._observed.judged(spec.id, replace(refusal or Verdict(), restarts=history.restarts))
+        return refusal is None
+
+    async def _ensure(self, spec: InstanceSpec, observation: Observation) -> None:
+        if not self._admitted(spec, observation):
             return
         try:
             placement = await self._driver.ensure(spec, report=lambda step, _: log.debug("%s: %s", spec.id, step))
@@ -256,11 +284,15 @@ class Reconciler:
             self._histories[spec.id] = backoff.placed(self._histories[spec.id], self._clock(), placement.generation)
         self._queue.poke(spec.id)
 
-    async def _stop(self, spec: InstanceSpec, action: Stop) -> None:
-        if action.reason and await self._ask(spec, await self._driver.observe(spec.ref)):
-            return  # it was only the push that got lost
+    async def _stop(self, spec: InstanceSpec, observation: Observation, action: Stop) -> None:
+        if action.reason and await self._ask(spec, observation):
+            again = self._decide(spec, observation)
+            if not isinstance(again, Stop) or again.reason != action.reason:
+                self._queue.poke(spec.id)  # it was only the push that got lost
+                return
+        grace = FROZEN_GRACE if action.reason == "launcher_frozen" else self._settings.stop_grace
         try:
-            await self._driver.stop(spec.ref, grace=self._settings.stop_grace)
+            await self._driver.stop(spec.ref, grace=grace)
         except DriverError as error:
             self._fail(spec, _reason(error), str(error))
             return
@@ -281,8 +313,9 @@ class Reconciler:
         self._forget(spec.id)
 
     async def _adopt(self, spec: InstanceSpec, observation: Observation) -> None:
+        answered = await self._ask(spec, observation)
         history = self._histories[spec.id]
-        if await self._ask(spec, observation):
+        if answered:
             self._histories[spec.id] = backoff.adopted(history, self._clock(), observation.generation)
             self._queue.poke(spec.id)
         else:
@@ -290,11 +323,14 @@ class Reconciler:
             self._queue.poke_after(spec.id, ASK_AGAIN_S)
 
     async def _ask(self, spec: InstanceSpec, observation: Observation) -> bool:
+        history = self._histories[spec.id]
         try:
             report = await self._launchers.info(replace(spec, generation=observation.generation))
         except Unavailable as error:
             log.info("instance %s: %s", spec.id, error)
+            self._histories[spec.id] = backoff.missed(history, self._clock())
             return False
+        self._histories[spec.id] = backoff.answered(history, self._clock())
         self._observed.report(spec.id, report)
         entry = self._observed.entry(spec.id)
         return entry is not None and entry.own_report is not None
@@ -305,6 +341,7 @@ class Reconciler:
             await self._launchers.command(at, action.command, action.generation)
         except Unavailable as error:
             log.warning("instance %s: cannot say '%s' to its launcher: %s", spec.id, action.command, error)
+            self._histories[spec.id] = backoff.missed(self._histories[spec.id], self._clock())
             self._observed.judged(spec.id, Verdict("launcher_unreachable", str(error)))
             self._queue.poke_after(spec.id, ASK_AGAIN_S)
             return

@@ -6,7 +6,8 @@ The rules, in order:
 - deleting: remove. suspended: stop.
 - running and stopped both want a launcher of the spec's generation; which of the two it is, the launcher carries
   out. One that is older is replaced; a wish it has not carried out is told to it, again until it says so.
-- After failures there is a pause, and every transitional phase has a deadline.
+- After failures there is a pause, and every transitional phase has a deadline. A launcher that lives but no longer
+  answers (frozen, wedged) is replaced; one slow answer is none.
 """
 
 from __future__ import annotations
@@ -21,6 +22,13 @@ from appliance.reconcile.backoff import LAST_S, History, wish_of
 LOOK_AGAIN = timedelta(seconds=10)
 TELL_AGAIN = timedelta(seconds=10)
 LONGEST_PAUSE = timedelta(seconds=LAST_S)
+# Whether a launcher is still there: a minute and a half after it froze at the latest.
+ASK_EVERY = timedelta(seconds=30)
+ASK_AGAIN = timedelta(seconds=12)
+MISSES = 5
+# npm has 15 minutes and Node-RED three from the launcher itself: this is for a launcher that forgot.
+INSTALLING_S = 17 * 60.0
+SLACK_S = 120.0
 
 
 class Nothing(Struct, frozen=True):
@@ -46,6 +54,10 @@ class Adopt(Struct, frozen=True):
     """A launcher from before is as wanted: ask it what it does."""
 
 
+class Ask(Struct, frozen=True):
+    """Find out whether the launcher still answers."""
+
+
 class Tell(Struct, frozen=True):
     """Hand the wish to the living launcher."""
 
@@ -68,7 +80,7 @@ class GiveUp(Struct, frozen=True):
     message: str
 
 
-Action = Nothing | Ensure | Stop | Remove | Adopt | Tell | Wait | GiveUp
+Action = Nothing | Ensure | Stop | Remove | Adopt | Ask | Tell | Wait | GiveUp
 
 
 def decide(
@@ -79,8 +91,9 @@ def decide(
     now: datetime,
     *,
     start_timeout: timedelta,
+    in_state_s: float = 0.0,
 ) -> Action:
-    """The one next step. `report` is of the observed launcher, or None."""
+    """The one next step. `report` is of the observed launcher, or None; it has said this state for `in_state_s`."""
     if spec is None:
         return Nothing()
     if observation.phase is Phase.UNKNOWN:
@@ -93,7 +106,8 @@ def decide(
     if deadline is not None and _ahead(deadline, now, start_timeout):
         return Wait(deadline, observation.phase.value)
     if observation.phase is Phase.UP and observation.generation == spec.generation:
-        return _living(spec, report, history, now, start_timeout)
+        silent = _silent(report, history, now, start_timeout, in_state_s)
+        return silent or _living(spec, report, history, now, start_timeout)
     return _place(spec, history, now)
 
 
@@ -113,16 +127,36 @@ def _place(spec: InstanceSpec, history: History, now: datetime) -> Action:
     return _paused(spec, history, now) or Ensure()
 
 
+def _silent(
+    report: LauncherReport | None, history: History, now: datetime, start_timeout: timedelta, in_state_s: float
+) -> Stop | None:
+    """Why a launcher that lives is of no use any more."""
+    start_timeout_s = start_timeout.total_seconds()
+    if history.misses >= MISSES:  # also one that was frozen before this appliance heard a word of it
+        return Stop("launcher_frozen", f"the launcher lives, but did not answer {history.misses} times in a row")
+    if report is None:
+        late = history.since is not None and now >= history.since + start_timeout
+        return Stop("launcher_silent", f"the launcher said nothing for {start_timeout_s:.0f} s") if late else None
+    limit_s = {
+        LauncherState.LOADING: start_timeout_s + SLACK_S,
+        LauncherState.STARTING: start_timeout_s + SLACK_S,
+        LauncherState.INSTALLING: INSTALLING_S,
+    }.get(report.state)
+    if limit_s is not None and in_state_s > limit_s:
+        return Stop("launcher_stuck", f"the launcher has been '{report.state}' for {in_state_s:.0f} s")
+    return None
+
+
 def _living(
     spec: InstanceSpec, report: LauncherReport | None, history: History, now: datetime, start_timeout: timedelta
 ) -> Action:
-    deadline = (history.since or now) + start_timeout
-    if report is None and now >= deadline:
-        return Stop("launcher_silent", f"the launcher said nothing for {start_timeout.total_seconds():.0f} s")
     if not history.adopted:
         return Adopt()
     if report is None:
-        return Wait(deadline, "starting")
+        return Wait((history.since or now) + start_timeout, "starting")
+    pause = ASK_AGAIN if history.misses else ASK_EVERY
+    if history.asked_at is None or not _ahead(history.asked_at + pause, now, pause):
+        return Ask()
     if report.command_generation < spec.command_generation:
         if report.state is LauncherState.LOADING:
             # It is reading its settings, and they hold the wish: it says so as soon as it has them.

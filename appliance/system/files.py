@@ -6,6 +6,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import re
 import stat
 import subprocess
 import time
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from appliance.errors import Conflict, Unavailable
 
+_TEMPORARY = re.compile(r"\..+\.(\d{1,10})\.tmp")  # see `write_atomic`: the writer's pid
 LOCK_TRIES = 10
 LOCK_PAUSE_S = 0.01
 
@@ -34,6 +36,18 @@ def write_atomic(path: Path, content: bytes | str, mode: int = 0o644) -> None:
         temporary.unlink(missing_ok=True)
         raise
     sync_directory(path.parent)
+
+
+def sweep(*directories: Path) -> None:
+    """Remove temporary files of writers that were killed before they were done; those that live keep theirs.
+    Never fails: what can't be removed is in nobody's way."""
+    for directory in directories:
+        with contextlib.suppress(OSError):
+            for path in list(directory.iterdir()):
+                left = _TEMPORARY.fullmatch(path.name)
+                if left and not Path("/proc", left[1]).exists():
+                    with contextlib.suppress(OSError):
+                        path.unlink()
 
 
 def _write_new(path: Path, content: bytes, mode: int) -> None:

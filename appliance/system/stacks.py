@@ -24,7 +24,7 @@ from msgspec import Struct
 from appliance.config import Home
 from appliance.errors import Internal, Invalid, Unavailable, WeirError
 from appliance.model import StackRef
-from appliance.system import nodejs
+from appliance.system import nodejs, stack_files
 from appliance.system.files import write_atomic
 from appliance.system.nodejs import Finished, Runtime
 
@@ -86,6 +86,40 @@ def names() -> list[str]:
     return sorted(p.parent.name for p in DEFINITIONS.glob("*/package-lock.json"))
 
 
+def versions() -> dict[str, str]:
+    """The version of Node-RED in each stack that this version of Weir can build."""
+    return {
+        name: str(json.loads((DEFINITIONS / name / "package.json").read_bytes())["dependencies"]["node-red"])
+        for name in names()
+    }
+
+
+def name_of(version: str) -> str:
+    """The stack that has this Node-RED: `5`, `4.1` or a whole version. Raises Invalid."""
+    known = versions()
+    for name, exact in sorted(known.items(), reverse=True):
+        if exact == version or exact.startswith(f"{version}."):
+            return name
+    hint = f"Known: {', '.join(sorted(known.values()))}."
+    raise Invalid(f"this Weir builds no Node-RED {version}", code="unknown_stack", hint=hint)
+
+
+def remove(home: Home, name: str) -> None:
+    """Remove the built stack `name`; gone already is fine. Nothing may run on it any more. Blocks."""
+    if not _NAME.fullmatch(name) or not (home.stacks / name).is_dir():
+        return
+    with nodejs.locked(home.stacks / f".{name}.lock", waiting=lambda: None):
+        target = home.stacks / name
+        target.chmod(0o755)
+        (target / "stack.json").unlink(missing_ok=True)  # first: half a stack is none
+        remove_tree(target)
+
+
+def built(home: Home) -> list[str]:
+    """The stacks that are built on this box. Looks at files."""
+    return sorted(file.parent.name for file in home.stacks.glob("*/stack.json"))
+
+
 def find(home: Home, name: str) -> StackRef | None:
     """The built stack `name` with absolute paths, or None: not built, half-built, or its files are gone."""
     marker = read_marker(home, name)
@@ -110,20 +144,40 @@ def read_marker(home: Home, name: str) -> Marker | None:
 
 
 def build(home: Home, name: str = DEFAULT, report: Report = lambda _step, _fraction: None) -> StackRef:
-    """Build the stack `name`; one that is built already is answered at once.
+    """Build the stack `name`; one that is built already and whole is answered at once, a broken one built anew.
 
     Blocking, minutes at the first time: for a process of its own. `report(step, fraction)` tells how far it is (0…1).
     Two builds at once wait for each other. After any failure nothing half-written is found, and the next try starts
     clean. Raises Invalid (no such stack), Unavailable (network, disk), Internal (the pinned packages do not work).
     """
     definition = _definition(name)
-    if (built := find(home, name)) is not None:
+    if (built := _sound(home, name)) is not None:
         return built
     with nodejs.no_space_named(home.stacks):
         home.stacks.mkdir(parents=True, exist_ok=True)
         lock = home.stacks / f".{name}.lock"
         with nodejs.locked(lock, waiting=lambda: report("waiting for another build", 0.0)):
-            return find(home, name) or _Build(home, name, definition, report).run()
+            return _sound(home, name) or _Build(home, name, definition, report).run()
+
+
+def wrong(home: Home, name: str) -> str:
+    """What is wrong with the built stack `name`, in words; empty when all is well or it is not built. Blocks."""
+    marker = read_marker(home, name)
+    if marker is None:
+        return ""
+    node = home.runtimes / marker.runtime / "bin" / "node"
+    return stack_files.node_trouble(node, marker.node) or stack_files.differences(home.stacks / name)
+
+
+def _sound(home: Home, name: str) -> StackRef | None:
+    """The built stack when it is whole. A Node.js that does not run is taken away, so that it is placed anew."""
+    built = find(home, name)
+    if built is None or not wrong(home, name):
+        return built
+    marker = read_marker(home, name)
+    if marker is not None and stack_files.node_trouble(Path(built.node), marker.node):
+        Path(built.node).unlink(missing_ok=True)
+    return None
 
 
 def _definition(name: str) -> Path:
@@ -145,6 +199,7 @@ class _Build:
 
     def run(self) -> StackRef:
         self._clear()
+        broken = self.target.is_dir()  # built and no longer whole: it serves until the new one can take its place
         if shutil.disk_usage(self.home.stacks).free < _NEEDED_BYTES:
             raise nodejs.no_space(self.home.stacks)
         self.report("placing Node.js", 0.01)
@@ -153,6 +208,8 @@ class _Build:
         try:
             self._install(runtime, building)
             building.chmod(0o755)
+            if broken:
+                self._set_aside()
             building.rename(self.target)
             self._finish(runtime)
         except BaseException:
@@ -171,6 +228,12 @@ class _Build:
             remove_tree(left_over)
         if self.target.is_dir() and find(self.home, self.name) is None:
             remove_tree(self.target)
+
+    def _set_aside(self) -> None:
+        aside = Path(tempfile.mkdtemp(prefix=f".build-{self.name}-", dir=self.home.stacks))
+        self.target.chmod(0o755)
+        self.target.rename(aside / "broken")
+        remove_tree(aside)
 
     def _install(self, runtime: Runtime, directory: Path) -> None:
         for file in ("package.json", "package-lock.json"):
@@ -224,6 +287,7 @@ class _Build:
             definition=hashlib.sha256((self.definition / "package-lock.json").read_bytes()).hexdigest(),
         )
         self.target.chmod(0o755)
+        stack_files.record(self.target)
         write_atomic(self.target / "stack.json", msgspec.json.encode(marker), mode=0o444)
         self.target.chmod(0o555)
 

@@ -79,6 +79,7 @@ async def _signal_and_wait(members: Iterable[Identity | None], number: signal.Si
     try:
         for process in opened:
             process.send(number)
+            process.send(signal.SIGCONT)  # a stopped process takes note of SIGTERM when it goes on
         await asyncio.gather(*(process.wait(timeout_s) for process in opened))
         for process in opened:
             process.reap()

@@ -6,23 +6,14 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from appliance.drivers.base import PlacementFailed
 from appliance.model import InstanceRef, Phase
-from tests.contract.test_driver_child import GRACE, A, driver_on, gone, seen_by_fake, silent, spec_of
-
-
-@pytest.fixture(autouse=True)
-async def swept(home: Path) -> AsyncIterator[None]:
-    """Whatever a test places is stopped after it."""
-    yield
-    async with driver_on(home) as driver:
-        for seen in await driver.list():
-            await driver.stop(InstanceRef(seen.id), grace=GRACE)
+from tests.contract.rig import GRACE, A, driver_on, gone, seen_by_fake, silent, spec_of
 
 
 def _pipe(path: Path) -> None:

@@ -293,3 +293,70 @@ async def test_two_boxes_side_by_side(box: ProxyBox, tmp_path: Path) -> None:
             assert (await client.get(box.url)).status == 200
     finally:
         await other.close()
+
+
+def _family(box: ProxyBox) -> tuple[int, list[int]]:
+    master = box.proxy.status().pid
+    assert master is not None
+    return master, [p.pid for p in psutil.Process(master).children()]
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("appliance.proxy.controller.PROBE_S", 0.2)
+    monkeypatch.setattr("appliance.proxy.controller.PROBE_AGAIN_S", 0.2)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_frozen_master_is_replaced(box: ProxyBox) -> None:
+    site = await box.add()
+    await box.run()
+    master, _ = _family(box)
+    os.kill(master, signal.SIGSTOP)
+    await eventually(lambda: box.proxy.status().pid not in (None, master), 30)
+    await box.settled()
+    assert not psutil.pid_exists(master) or psutil.Process(master).status() == psutil.STATUS_ZOMBIE
+    async with box.client() as client, client.get(box.site_url(site)) as answer:
+        assert answer.status == 200
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_frozen_worker_is_replaced_and_the_others_go_on(box: ProxyBox) -> None:
+    site = await box.add()
+    await box.run()
+    master, workers = _family(box)
+    os.kill(workers[0], signal.SIGSTOP)
+    await eventually(lambda: workers[0] not in _family(box)[1], 30)
+    assert box.proxy.status().pid == master
+    assert set(workers[1:]) <= set(_family(box)[1])
+    async with box.client() as client:
+        for _ in range(10):
+            async with client.get(box.site_url(site)) as answer:
+                assert answer.status == 200
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_frozen_all_is_replaced_while_a_change_waits(box: ProxyBox) -> None:
+    await box.run()
+    master, workers = _family(box)
+    for pid in (master, *workers):
+        os.kill(pid, signal.SIGSTOP)
+    site = await box.add()
+    box.proxy.poke()
+    await eventually(lambda: box.proxy.status().pid not in (None, master), 60)
+    await box.settled()
+    async with box.client() as client, client.get(box.site_url(site)) as answer:
+        assert answer.status == 200
+
+
+async def test_one_slow_answer_replaces_nobody(box: ProxyBox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("appliance.proxy.controller.PROBE_S", 0.1)
+    await box.run()
+    master, workers = _family(box)
+    for pid in workers:
+        os.kill(pid, signal.SIGSTOP)
+    await eventually(lambda: box.proxy._misses >= 1)
+    for pid in workers:
+        os.kill(pid, signal.SIGCONT)
+    await eventually(lambda: box.proxy._misses == 0)
+    assert _family(box) == (master, workers)

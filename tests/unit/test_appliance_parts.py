@@ -43,7 +43,14 @@ def test_second_box_has_a_block_of_its_own(home: Path) -> None:
 
 def test_chosen_once(home: Path) -> None:
     first = settle(*box(home), free=lambda port: port != 443)
+    (home / "instances" / "one").mkdir(parents=True)
     assert settle(*box(home), free=lambda _: False) == first
+
+
+def test_a_box_that_never_came_up_looks_for_ports_again(home: Path) -> None:
+    """Another box that started at the same moment took them."""
+    assert settle(*box(home), free=lambda _: True).listen.port == 3000
+    assert settle(*box(home), free=lambda port: port != 3000).listen.port != 3000
 
 
 def test_configured_ports_are_never_changed(home: Path) -> None:

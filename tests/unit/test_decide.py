@@ -13,7 +13,20 @@ from msgspec.structs import replace
 from appliance.model import Desired, InstanceSpec, LauncherReport, LauncherState, Observation, Phase, StackRef
 from appliance.reconcile import backoff
 from appliance.reconcile.backoff import History, Refused, Told, wish_of
-from appliance.reconcile.decide import Action, Adopt, Ensure, GiveUp, Nothing, Remove, Stop, Tell, Wait, decide
+from appliance.reconcile.decide import (
+    MISSES,
+    Action,
+    Adopt,
+    Ask,
+    Ensure,
+    GiveUp,
+    Nothing,
+    Remove,
+    Stop,
+    Tell,
+    Wait,
+    decide,
+)
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 TIMEOUT = timedelta(seconds=180)
@@ -46,11 +59,13 @@ def said(state: LauncherState = LauncherState.RUNNING, command_generation: int =
     return LauncherReport(state, 1, 7, 8, command_generation, {}, "", "", NOW)
 
 
-LIVING = History(since=NOW - timedelta(minutes=1), adopted=True)
+LIVING = History(since=NOW - timedelta(minutes=1), adopted=True, asked_at=NOW)
+MISSED = replace(LIVING, misses=MISSES - 1, missed_at=NOW)
+FROZEN = replace(LIVING, misses=MISSES, missed_at=NOW)
 FAILED = History(failures=3, next_try_at=NOW + timedelta(seconds=9), wish=wish_of(spec_of()), reason="r", message="m")
 HOURS = timedelta(hours=2)
 AHEAD = replace(FAILED, next_try_at=NOW + HOURS)
-LATE = History(since=NOW - timedelta(minutes=4), adopted=True)
+LATE = History(since=NOW - timedelta(minutes=4), adopted=True, asked_at=NOW)
 ABSENT, EXITED, UNKNOWN = seen(Phase.ABSENT), seen(Phase.EXITED), seen(Phase.UNKNOWN, reason="why")
 LOADING, STOPPED = LauncherState.LOADING, LauncherState.STOPPED
 BEHIND = said(command_generation=4)
@@ -74,6 +89,13 @@ TABLE: list[tuple[str, InstanceSpec | None, Observation, LauncherReport | None, 
     ("silent so far", spec_of(), seen(), None, LIVING, Wait),
     ("silent too long", spec_of(), seen(), None, LATE, Stop),
     ("never silent once it spoke", spec_of(), seen(), said(), LATE, Nothing()),
+    ("asked long ago", spec_of(), seen(), said(), replace(LIVING, asked_at=NOW - timedelta(seconds=31)), Ask()),
+    ("asked before the clock was set back", spec_of(), seen(), said(), replace(LIVING, asked_at=NOW + HOURS), Ask()),
+    ("missed a few times", spec_of(), seen(), said(), MISSED, Nothing()),
+    ("asked again sooner", spec_of(), seen(), said(), replace(MISSED, asked_at=NOW - timedelta(seconds=13)), Ask()),
+    ("frozen", spec_of(), seen(), said(), FROZEN, Stop),
+    ("frozen before it said a word", spec_of(), seen(), None, replace(FROZEN, adopted=False), Stop),
+    ("frozen, and nobody wants it", spec_of(Desired.SUSPENDED), seen(), said(), FROZEN, Stop()),
     ("restart", spec_of(), seen(), BEHIND, LIVING, Tell("restart", 5)),
     ("start", spec_of(), seen(), said(STOPPED, 4), LIVING, Tell("start", 5)),
     ("stop", spec_of(Desired.STOPPED), seen(), BEHIND, LIVING, Tell("stop", 5)),
@@ -110,6 +132,37 @@ def test_table(
     assert isinstance(action, wanted) if isinstance(wanted, type) else action == wanted
 
 
+STUCK: list[tuple[LauncherState, float, bool]] = [
+    (LauncherState.LOADING, 299, False),
+    (LauncherState.LOADING, 301, True),
+    (LauncherState.STARTING, 299, False),
+    (LauncherState.STARTING, 301, True),
+    (LauncherState.INSTALLING, 16 * 60, False),  # npm's own limit is 15 minutes
+    (LauncherState.INSTALLING, 18 * 60, True),
+    (LauncherState.RUNNING, 1e6, False),
+    (LauncherState.CRASHED, 1e6, False),
+]
+
+
+@pytest.mark.parametrize(("state", "for_s", "stuck"), STUCK)
+def test_no_phase_of_a_start_lasts_for_ever(state: LauncherState, for_s: float, stuck: bool) -> None:
+    action = decide(spec_of(), seen(), said(state), LIVING, NOW, start_timeout=TIMEOUT, in_state_s=for_s)
+    assert (isinstance(action, Stop) and action.reason == "launcher_stuck") == stuck
+
+
+def test_misses_count_when_they_are_apart() -> None:
+    """Whatever asks, and however often: a moment's trouble is one miss."""
+    history = LIVING
+    for second in range(9):
+        history = backoff.missed(history, NOW + timedelta(seconds=second))
+    assert history.misses == 1
+    history = backoff.missed(history, NOW + timedelta(seconds=20))
+    assert history.misses == 2
+    history = backoff.missed(history, NOW - HOURS)  # the clock was set back
+    assert history.misses == 3
+    assert backoff.answered(history, NOW).misses == 0
+
+
 def test_missing_stack_says_what_to_type() -> None:
     action = decide(spec_of(stack=None), ABSENT, None, History(), NOW, start_timeout=TIMEOUT)
     assert isinstance(action, GiveUp)
@@ -136,6 +189,8 @@ class World:
                 self.launchers, self.observation, self.report = 0, ABSENT, None
                 self.history = History()
                 self.spec = None if isinstance(action, Remove) else self.spec
+            case Ask():
+                self.history = backoff.answered(self.history, self.now)
             case Adopt():
                 self.history = backoff.adopted(self.history, self.now, self.observation.generation)
                 self.speak()
@@ -176,6 +231,10 @@ HISTORIES = st.builds(
     since=st.none() | TIMES,
     adopted=st.booleans(),
     told=st.none() | st.builds(Told, st.integers(3, 6), TIMES),
+    settled=st.booleans(),
+    asked_at=st.none() | TIMES,
+    missed_at=st.none() | TIMES,
+    misses=st.integers(0, 9),
 )
 OBSERVATIONS = st.builds(seen, st.sampled_from(list(Phase)), generation=st.integers(1, 3), since=st.none() | TIMES)
 REPORTS = st.none() | st.builds(said, st.sampled_from(list(LauncherState)), st.integers(3, 5))
@@ -223,6 +282,17 @@ def test_an_exit_is_counted_once() -> None:
 
 def test_exit_that_nobody_saw_is_not_held_against_it() -> None:
     assert backoff.exited(History(), spec_of(), NOW, 7, "gone", lambda: 0.5) == History()
+
+
+def test_what_had_come_up_is_replaced_at_once_but_not_again_and_again() -> None:
+    history = replace(LIVING, settled=True)
+    first = backoff.exited(history, spec_of(), NOW, 7, "gone", lambda: 0.5)
+    assert first.next_try_at == NOW
+    again = replace(backoff.placed(first, NOW, 2), settled=True)
+    second = backoff.exited(again, spec_of(), NOW, 8, "gone", lambda: 0.5)
+    assert second.next_try_at == NOW + timedelta(seconds=1)
+    never_up = backoff.exited(LIVING, spec_of(), NOW, 7, "gone", lambda: 0.5)
+    assert never_up.next_try_at == NOW + timedelta(seconds=0.5)
 
 
 def test_ten_healthy_minutes_forgive() -> None:

@@ -10,7 +10,9 @@ from msgspec.structs import replace
 
 from appliance.events import Bus, Event
 from appliance.model import Desired, InstanceSpec, LauncherReport, LauncherState, Observation, Phase
-from appliance.reconcile.observed import Observed, Verdict, shown_state
+from appliance.reconcile.entry import Verdict
+from appliance.reconcile.observed import Observed
+from appliance.reconcile.shown import shown_state
 from tests.unit.test_decide import spec_of
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -70,7 +72,8 @@ class Known:
         self.verified: list[str] = []
         bus = Bus()
         bus.listen(lambda event: self.published.append(event))
-        self.observed = Observed(bus, lambda: NOW)
+        self.now_s = 100.0
+        self.observed = Observed(bus, lambda: NOW, lambda: self.now_s)
         self.observed.connect(self, lambda _: None)
         self.observed.know(spec or spec_of())
 
@@ -109,8 +112,53 @@ def test_another_node_red_is_verified_anew() -> None:
     known.observed.serving("a", 8)
     known.observed.report("a", report_of(seq=2, node_red_pid=9))
     assert known.state == "starting"
-    assert known.lowered
     assert known.verified == ["a", "a"]
+    assert known.lowered == []  # that is for the gate to know, which saw the socket
+
+
+def test_while_the_port_is_held_the_gate_is_asked_and_not_lowered() -> None:
+    known = Known()
+    known.up()
+    known.observed.report("a", report_of())
+    known.observed.serving("a", 8)
+    known.lowered.clear()
+    known.observed.report("a", report_of(L.STARTING, seq=2, node_red_pid=None, holding=True))
+    assert (known.lowered, known.verified) == ([], ["a", "a"])
+    known.observed.held("a", 7)
+    known.observed.report("a", report_of(L.STARTING, seq=3, node_red_pid=9, holding=True))
+    assert len(known.verified) == 2  # it is known by now
+    known.observed.report("a", report_of(L.CRASHED, seq=4, node_red_pid=None))
+    assert known.lowered == ["a"]
+
+
+def test_a_hold_that_is_over_does_not_end_the_next_one() -> None:
+    known = Known()
+    known.up()
+    known.observed.report("a", report_of(L.STARTING, seq=1, holding=True))
+    known.observed.report("a", report_of(L.RUNNING, seq=2))
+    known.now_s += 40
+    known.observed.report("a", report_of(L.STARTING, seq=3, holding=True))
+    known.lowered.clear()
+    known.observed.held_too_long("a", 100.0, "of the first one")
+    assert known.lowered == []
+    known.observed.held_too_long("a", 140.0, "nobody came")
+    assert known.lowered == ["a"]
+    assert known.observed.meta("a", R).message == "nobody came"
+
+
+def test_how_long_a_launcher_says_the_same() -> None:
+    known = Known()
+    known.up()
+    assert known.observed.in_state_s("a") == 0
+    known.observed.report("a", report_of(L.STARTING, seq=1))
+    known.now_s += 30
+    known.observed.report("a", report_of(L.STARTING, seq=2, message="still"))
+    assert known.observed.in_state_s("a") == 30
+    known.observed.report("a", report_of(L.RUNNING, seq=3))
+    assert known.observed.in_state_s("a") == 0
+    known.up(8)  # another launcher, which said nothing yet
+    known.now_s += 30
+    assert known.observed.in_state_s("a") == 0
 
 
 def test_port_of_somebody_else_is_named() -> None:
@@ -211,3 +259,12 @@ def test_unknown_instances_are_ignored() -> None:
     assert known.observed.meta("stranger", X).state == "suspended"
     known.observed.forget("a")
     assert known.observed.known() == []
+
+
+def test_when_the_launcher_tries_again_is_shown() -> None:
+    known = Known()
+    known.up()
+    known.observed.report("a", report_of(L.CRASHED, node_red_pid=None, reason="killed", next_try_at=NOW))
+    shown = known.observed.meta("a", R)
+    assert (shown.state, shown.reason) == ("crashed", "killed")
+    assert shown.next_try_at == NOW.isoformat(timespec="milliseconds").replace("+00:00", "Z")
