@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -23,6 +24,7 @@ KINDS: dict[str, tuple[documents.Decoder, bytes]] = {
     "sessions": (documents.OBJECT, b"{}"),
 }
 LONGEST_REQUEST_ID = 64
+MOST_BASES = 64
 REQUESTS_REMEMBERED = 4096
 LIBRARY_ENTRIES = 10_000
 LIBRARY_CHARACTERS = 100 * 1024 * 1024
@@ -51,12 +53,21 @@ class Storage:
         return await self._context.store.read(lambda tx: storage.body(tx, instance_id, kind))
 
     async def put(
-        self, instance_id: str, kind: str, body: bytes, *, request_id: str | None = None, user: str | None = None
+        self,
+        instance_id: str,
+        kind: str,
+        body: bytes,
+        *,
+        request_id: str | None = None,
+        user: str | None = None,
+        base: str | None = None,
     ) -> bytes:
         """Store `body` and answer the same bytes once they are durable.
 
         A request id that was carried out before is answered as then and writes nothing, however late it comes.
-        Raises Invalid (no JSON, wrong top-level type), TooLarge, NotFound (kind or instance).
+        `base` names, by digest and comma-separated, what the writer believes to be stored. Raises Conflict
+        `flows_changed` when something else is, Invalid (no JSON, wrong top-level type), TooLarge, NotFound (kind or
+        instance).
         """
         decoder, _ = _kind(kind)
         if len(body) > self._limit:
@@ -74,7 +85,7 @@ class Storage:
             user_id=user if user and len(user) <= 10 else None,
             at=self._context.now_ms(),
         )
-        await self._written(new)
+        await self._written(new, None if base is None else base.split(",")[:MOST_BASES])
         if request_id:
             self._remember((instance_id, kind, request_id), digest)
         return body
@@ -109,9 +120,9 @@ class Storage:
         except Conflict as error:
             raise _gone(error) from error
 
-    async def _written(self, new: storage.Write) -> None:
+    async def _written(self, new: storage.Write, bases: list[str] | None) -> None:
         try:
-            await self._context.store.write(lambda tx: _write(tx, new))
+            await self._context.store.write(lambda tx: _write(tx, new, bases))
         except Conflict as error:
             raise _gone(error) from error
 
@@ -126,10 +137,32 @@ def _check(body: bytes, decoder: documents.Decoder, kind: str) -> str:
     return hashlib.sha256(body).hexdigest()
 
 
-def _write(tx: Tx, new: storage.Write) -> None:
+def stands_on(tx: Tx, instance_id: str, kind: str, digest: str, bases: Sequence[str]) -> bool:
+    """Whether what is stored is what the writer of a document started from, or that document itself.
+
+    A document is known by the SHA-256 of its bytes, not by a counter: both sides can compute it, it says the same
+    after the database was put back from a copy, and what was changed and changed back is no conflict.
+    """
+    stored = storage.state(tx, instance_id, kind)
+    current = stored.sha256 if stored is not None else hashlib.sha256(KINDS[kind][1]).hexdigest()
+    return current == digest or current in bases
+
+
+def changed_meanwhile(kind: str) -> Conflict:
+    """The error for a document that was made from another one than is stored."""
+    return Conflict(
+        f"The {kind} of this instance were changed meanwhile by somebody else (rollback, import or another deploy).",
+        code="flows_changed",
+        hint="Restart the instance: it loads the flows of the platform.",
+    )
+
+
+def _write(tx: Tx, new: storage.Write, bases: list[str] | None) -> None:
     stored = storage.state(tx, new.instance_id, new.kind)
     if stored is not None and stored.sha256 == new.sha256 and _needless(stored, new):
         return
+    if bases is not None and not stands_on(tx, new.instance_id, new.kind, new.sha256, bases):
+        raise changed_meanwhile(new.kind)
     storage.write(tx, new)
     if new.kind == "flows" and not instances.flows_written(tx, new.instance_id, at=new.at):
         raise NotFound("There is no such instance any more.")

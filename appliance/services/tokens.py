@@ -7,29 +7,32 @@ from collections import OrderedDict
 from collections.abc import Callable
 from datetime import timedelta
 
+import msgspec
 from msgspec import Struct
 
 from appliance.auth.secrets import SEALED_FOR_CREDENTIALS, new_token, token_hash
-from appliance.errors import Conflict, Forbidden, Invalid, NotFound, Unauthorized
+from appliance.errors import Conflict, NotFound, Unauthorized
 from appliance.events import Event
 from appliance.model import Subject
 from appliance.schema.instances import BootGrant
-from appliance.schema.users import TokenCreated, TokenTeam
 from appliance.services.context import Context, Recorder
 from appliance.store import instances, oauth, teams, tokens
 from appliance.store.engine import Tx
 from appliance.store.ids import new_id
 from appliance.store.tokens import Holder, Kind, TokenRow
-from appliance.store.values import iso
 
-TICKET_LIFE = timedelta(minutes=10)
+# The launcher that a ticket was made for may have to wait for an appliance that is away; the next placement ends it.
+TICKET_LIFE = timedelta(days=7)
 # A spent ticket is remembered this long, so that a second use is seen as what it is.
-TICKET_MEMORY = timedelta(days=1)
+TICKET_MEMORY = timedelta(days=8)
 CACHE_LIMIT = 10_000
-NAME_LENGTH = 128
+SHORTEST_PROOF = 32
 # What the editor of an instance may ask the platform on behalf of the person in front of it.
 EDITOR_SCOPES = frozenset({"user:read", "team:user"})
-_PREFIXES = ("ffpat_", "fft_", "ffu_")
+# The same for somebody who uses the pages of its flows.
+USE = "project:flows:http"
+HTTP_SCOPES = frozenset({"user:read", "team:user", USE})
+_PREFIXES = ("ffpat_", "fft_", "ffu_", "ffhttp_")
 _LENGTH_LIMIT = 128
 
 
@@ -67,52 +70,8 @@ class Tokens:
             raise _unknown()
         return found.subject
 
-    async def create_personal(
-        self,
-        subject: Subject,
-        name: str,
-        *,
-        expires_at: int | None = None,
-        read_only: bool = False,
-        admin_opt_in: bool = False,
-        team_ids: list[str] | None = None,
-    ) -> TokenCreated:
-        """A personal access token of the asking user, shown this once. `expires_at`: milliseconds since the epoch.
-
-        Raises Forbidden to a token that asks for another token, Invalid for a bad name, time or team.
-        """
-        if subject.source == "api" or subject.scopes is not None:
-            raise Forbidden(
-                "A token may not make tokens.", code="pat_cannot_create_pat", hint="Log in and make it there."
-            )
-        user_id = _user_of(subject)
-        self._check_personal(name, expires_at)
-        secret = new_token("ffpat")
-        new = TokenRow(
-            id=new_id(),
-            kind=Kind.PERSONAL,
-            hash=token_hash(secret),
-            created_at=self._context.now_ms(),
-            name=name.strip(),
-            user_id=user_id,
-            read_only=read_only,
-            admin_opt_in=admin_opt_in and subject.admin,
-            team_ids=team_ids or None,
-            expires_at=expires_at,
-        )
-        narrowed_to = await self._context.store.write(lambda tx: self._add_personal(tx, subject, new))
-        return TokenCreated(
-            id=new.id,
-            name=new.name,
-            token=secret,
-            expires_at=None if expires_at is None else iso(expires_at),
-            read_only=new.read_only,
-            admin_opt_in=new.admin_opt_in,
-            teams=narrowed_to,
-        )
-
     async def mint_ticket(self, instance_id: str, generation: int) -> str:
-        """A ticket for one boot of the launcher placed at `generation`, good for ten minutes.
+        """A ticket for one boot of the launcher placed at `generation`, good for a week or until the next one.
 
         Older unused tickets of the instance end; the tokens of its living launcher do not.
         """
@@ -136,13 +95,16 @@ class Tokens:
         await self._context.store.write(work)
         return ticket
 
-    async def boot(self, ticket: str, instance: str, pid: int) -> BootGrant:
+    async def boot(self, ticket: str, instance: str, pid: int, proof: str = "") -> BootGrant:
         """Trade a ticket for all that a launcher needs; what earlier launchers of the instance held ends now.
 
-        Raises Unauthorized for an unknown, foreign or old ticket, Conflict `ticket_spent` for one used before.
+        `proof` is a random word that the launcher shows to nobody else: with the same one it may trade the same ticket
+        again, for new tokens, because the first answer may have been lost. Raises Unauthorized for an unknown,
+        foreign or old ticket, Conflict `ticket_spent` for one that somebody else used before.
         """
+        shown = token_hash(proof) if len(proof) >= SHORTEST_PROOF else None
         try:
-            return await self._context.store.write(lambda tx: self._trade(tx, token_hash(ticket), instance))
+            return await self._context.store.write(lambda tx: self._trade(tx, token_hash(ticket), instance, shown))
         except Conflict as error:
             if error.code == "ticket_spent":
                 self._on_spent(instance, pid)
@@ -174,39 +136,13 @@ class Tokens:
         for key in [key for key, cached in self._cache.items() if event.key in cached.keys]:
             del self._cache[key]
 
-    def _check_personal(self, name: str, expires_at: int | None) -> None:
-        if not name.strip() or len(name.strip()) > NAME_LENGTH:
-            raise Invalid(f"A token needs a name of at most {NAME_LENGTH} characters.", hint="Give it one.")
-        if expires_at is not None and expires_at <= self._context.now_ms():
-            raise Invalid("The token would end in the past.", hint="Give a later time, or none.")
-
-    def _add_personal(self, tx: Tx, subject: Subject, new: TokenRow) -> list[TokenTeam]:
-        user_id = _user_of(subject)
-        narrowed_to = []
-        for team_id in new.team_ids or ():
-            team = teams.get(tx, team_id)
-            if team is None or (not subject.admin and not teams.role(tx, team_id, user_id)):
-                raise Invalid(
-                    f"You belong to no team '{team_id[:80]}'.", code="invalid_team", hint="Name one of yours."
-                )
-            narrowed_to.append(TokenTeam(id=team.id, name=team.name))
-        tokens.add(tx, new)
-        self._audit.record(
-            tx,
-            "user.pat.created",
-            subject=subject,
-            scope_type="user",
-            scope_id=user_id,
-            body={"token": {"id": new.id, "name": new.name}},
-        )
-        return narrowed_to
-
-    def _trade(self, tx: Tx, ticket_hash: str, instance_id: str) -> BootGrant:
+    def _trade(self, tx: Tx, ticket_hash: str, instance_id: str, shown: str | None) -> BootGrant:
         now = self._context.now_ms()
         ticket = tokens.get(tx, ticket_hash)
         if ticket is None or ticket.kind is not Kind.TICKET or ticket.instance_id != instance_id:
             raise _unknown()
-        if ticket.spent_at is not None or not tokens.spend(tx, ticket.id, now):
+        again = shown is not None and ticket.spent_by == shown
+        if ticket.spent_at is not None and not again:
             raise Conflict(
                 "This boot ticket was used before.",
                 code="ticket_spent",
@@ -214,6 +150,7 @@ class Tokens:
             )
         if ticket.expires_at is None or ticket.expires_at <= now:
             raise _unknown()
+        tokens.spend(tx, ticket.id, now, shown)
         return self._grant(tx, instance_id, ticket.generation or 0, now)
 
     def _grant(self, tx: Tx, instance_id: str, generation: int, now: int) -> BootGrant:
@@ -234,6 +171,7 @@ class Tokens:
             client_secret=client_secret,
             credential_secret=self._context.box.unseal(SEALED_FOR_CREDENTIALS, instance_id, sealed),
             api_secret=self.api_secret(instance_id, generation),
+            spool_key=self._context.box.derive("launcher-spool", instance_id),
             team_id=team_id,
         )
 
@@ -256,7 +194,7 @@ class Tokens:
 def _subject(holder: Holder) -> Subject | None:
     """Whom a token stands for; None when it is not for requests or its user is kept out."""
     token = holder.token
-    if token.kind in (Kind.LAUNCHER, Kind.NODE_RED):
+    if token.kind in (Kind.LAUNCHER, Kind.NODE_RED, Kind.HTTP):
         return Subject(kind=token.kind.value, instance_id=token.instance_id, team_id=holder.team_id, token_id=token.id)
     if holder.suspended or holder.username is None:
         return None
@@ -265,6 +203,8 @@ def _subject(holder: Holder) -> Subject | None:
         return _narrowed(person, holder)
     if token.kind is Kind.EDITOR:
         return _in_editor(person, holder)
+    if token.kind is Kind.STATS:
+        return msgspec.structs.replace(person, admin=holder.admin, scopes=frozenset(token.scopes or ()))
     return None
 
 
@@ -294,12 +234,6 @@ def _in_editor(person: Subject, holder: Holder) -> Subject:
         team_id=holder.team_id,
         scopes=frozenset(token.scopes or ()),
     )
-
-
-def _user_of(subject: Subject) -> str:
-    if subject.kind != "user" or subject.user_id is None:
-        raise Forbidden("Only people have personal tokens.", hint="Ask as a user.")
-    return subject.user_id
 
 
 def _unknown() -> Unauthorized:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from msgspec import Struct
-from sqlalchemy import Select, bindparam, delete, func, insert, select
+from sqlalchemy import Select, bindparam, delete, func, insert, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from appliance.store.engine import Row, Tx
@@ -47,12 +47,21 @@ class Filter(Struct, frozen=True):
 
 
 _INSERT = insert(audit)
+_REPORT = select(_a.seq).where(_a.instance_id == bindparam("instance"), _a.request_id == bindparam("request"))
 _REPORTED = (_a.instance_id == bindparam("instance"), _a.source == bindparam("reporter"))
 _TRIM = delete(audit).where(
     *_REPORTED,
     _a.seq
     <= select(_a.seq).where(*_REPORTED).order_by(_a.seq.desc()).offset(bindparam("most")).limit(1).scalar_subquery(),
 )
+_OLDER = (
+    select(_a.seq, _a.body)
+    .where(*_REPORTED, _a.event == bindparam("named"))
+    .order_by(_a.seq.desc())
+    .offset(bindparam("most"))
+    .limit(1)
+)
+_SET_BODY = update(audit).where(_a.seq == bindparam("entry")).values(body=bindparam("document"))
 _MEMBER = (
     select(users.c.username)
     .join_from(users, memberships, memberships.c.user_id == users.c.id)
@@ -67,6 +76,9 @@ def _scoped(scope: str, *, name: bool) -> tuple[ColumnElement[bool], ...]:
         return ((func.coalesce(column, "") if name else column) == bindparam("of"),)
     if scope == "platform":
         return (_a.scope_type == bindparam("of"), _a.scope_id.is_(None))
+    if scope == "box":
+        # Whatever belongs to no team: what happened to the platform and to people.
+        return (func.coalesce(_a.team_id, "") == "",) if name else (_a.team_id.is_(None),)
     return (_a.scope_type == scope, _a.scope_id == bindparam("of"))
 
 
@@ -79,7 +91,7 @@ def _statement(scope: str, *, event: bool, name: bool) -> Select[Any]:
     return statement.order_by(_a.seq.desc()).limit(bindparam("most"))
 
 
-SCOPES = ("team", "project", "platform", "application", "user")
+SCOPES = ("team", "project", "platform", "application", "user", "box")
 # Every statement there is, so that each is compiled once.
 STATEMENTS = {
     (scope, event, name): _statement(scope, event=event, name=name)
@@ -90,8 +102,13 @@ STATEMENTS = {
 NEWEST = 2**62  # larger than any seq
 
 
-def write(tx: Tx, new: NewEntry) -> None:
-    """Append an entry."""
+def reported(tx: Tx, instance_id: str, request_id: str) -> bool:
+    """Whether the instance's report with this id is here already."""
+    return tx.one(_REPORT, instance=instance_id, request=request_id) is not None
+
+
+def write(tx: Tx, new: NewEntry, request_id: str | None = None) -> None:
+    """Append an entry; `request_id` is that of the report it was made from."""
     tx.run(
         _INSERT,
         created_at=new.at,
@@ -105,12 +122,22 @@ def write(tx: Tx, new: NewEntry) -> None:
         trigger_type=new.trigger_type,
         source=new.source,
         body=to_json(new.body),
+        request_id=request_id,
     )
 
 
 def trim(tx: Tx, instance_id: str, source: str, most: int) -> int:
     """Keep only the newest `most` entries that this reporter of an instance made; how many went."""
     return tx.run(_TRIM, instance=instance_id, reporter=source, most=most)
+
+
+def forget(tx: Tx, instance_id: str, event: str, source: str, key: str, most: int) -> None:
+    """Take `key` out of the entry of an instance that has just become older than the newest `most` that `source` made
+    of `event`."""
+    row = tx.one(_OLDER, instance=instance_id, reporter=source, named=event, most=most)
+    if row is not None and key in (body := from_json(row["body"])):
+        del body[key]
+        tx.run(_SET_BODY, entry=row["seq"], document=to_json(body))
 
 
 def page(tx: Tx, wanted: Filter, *, before: int | None, limit: int) -> list[EntryRow]:
@@ -120,7 +147,9 @@ def page(tx: Tx, wanted: Filter, *, before: int | None, limit: int) -> list[Entr
     where an `IN` would sort all there are.
     """
     key = (wanted.scope, bool(wanted.events), wanted.username is not None)
-    params: dict[str, Any] = {"of": wanted.id if wanted.scope != "platform" else "platform"}
+    params: dict[str, Any] = {}
+    if wanted.scope != "box":
+        params["of"] = wanted.id if wanted.scope != "platform" else "platform"
     params |= {"before": before if before is not None else NEWEST, "most": limit}
     if wanted.username is not None:
         params["by"] = wanted.username

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from msgspec import Struct
-from sqlalchemy import bindparam, func, or_, select
+from sqlalchemy import Table, bindparam, delete, func, insert, or_, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from appliance.store.engine import Row, Tx
 from appliance.store.tables import instance_types, instances, stacks, templates
-from appliance.store.values import from_json
+from appliance.store.values import from_json, to_json
 
 
 class TypeRow(Struct, frozen=True):
@@ -76,6 +76,59 @@ _TYPE_NAMED = _TYPE.where(or_(instance_types.c.id == bindparam("key"), instance_
 _TEMPLATE = select(templates, _count(instances.c.template_id, templates.c.id, "instance_count"))
 _TEMPLATES = _TEMPLATE.order_by(templates.c.seq)
 _TEMPLATE_NAMED = _TEMPLATE.where(or_(templates.c.id == bindparam("key"), templates.c.name == bindparam("key")))
+
+
+_STACK_REPLACED = update(stacks).where(stacks.c.id == bindparam("key")).values(replaced_by=bindparam("by"))
+_NO_LONGER = update(stacks).where(stacks.c.replaced_by == bindparam("gone")).values(replaced_by=None)
+_NO_DEFAULT = (
+    update(instance_types).where(instance_types.c.default_stack_id == bindparam("gone")).values(default_stack_id=None)
+)
+_INSERT = {table.name: insert(table) for table in (stacks, instance_types, templates)}
+_CHANGE = {t.name: update(t).where(t.c.id == bindparam("key")) for t in (stacks, instance_types, templates)}
+_DELETE = {t.name: delete(t).where(t.c.id == bindparam("key")) for t in (stacks, instance_types, templates)}
+
+
+def add(tx: Tx, new: TypeRow | StackRow | TemplateRow) -> None:
+    """Write a new one. Raises Conflict when its name is taken."""
+    tx.run(_INSERT[_table(new).name], id=new.id, created_at=new.created_at, **_columns(new))
+
+
+def change(tx: Tx, row: TypeRow | StackRow | TemplateRow) -> None:
+    """Write all that may change. Raises Conflict when the name is taken."""
+    tx.run(_CHANGE[_table(row).name], key=row.id, **_columns(row))
+
+
+def remove(tx: Tx, row: TypeRow | StackRow | TemplateRow) -> None:
+    """Drop it. Raises Conflict while instances are made of it."""
+    if isinstance(row, StackRow):
+        tx.run(_NO_LONGER, gone=row.id)
+        tx.run(_NO_DEFAULT, gone=row.id)
+    tx.run(_DELETE[_table(row).name], key=row.id)
+
+
+def replaced(tx: Tx, stack_id: str, by: str) -> None:
+    """Remember which stack is the newer one."""
+    tx.run(_STACK_REPLACED, key=stack_id, by=by)
+
+
+def _table(row: TypeRow | StackRow | TemplateRow) -> Table:
+    return stacks if isinstance(row, StackRow) else instance_types if isinstance(row, TypeRow) else templates
+
+
+def _columns(row: TypeRow | StackRow | TemplateRow) -> dict[str, Any]:
+    shared = {"name": row.name, "active": int(row.active)}
+    if isinstance(row, StackRow):
+        of_stack = {"label": row.label, "instance_type_id": row.instance_type_id}
+        return {**shared, **of_stack, "properties": to_json(row.properties)}
+    if isinstance(row, TypeRow):
+        of_type = {"position": row.position, "default_stack_id": row.default_stack_id}
+        return {**shared, **of_type, "description": row.description, "properties": to_json(row.properties)}
+    return {
+        **shared,
+        "description": row.description,
+        "settings": to_json(row.settings),
+        "policy": to_json(row.policy),
+    }
 
 
 def all_stacks(tx: Tx) -> list[StackRow]:

@@ -17,10 +17,10 @@ from typing import Any, Protocol, TypeVar
 
 from sqlalchemy.sql.base import Executable
 
-from appliance.errors import Unavailable
+from appliance.errors import Unavailable, WeirError
 from appliance.events import Bus, Event
 from appliance.store.connection import Connection, open_reader, open_writer
-from appliance.store.faults import translate
+from appliance.store.faults import DISK_CODES, translate
 from appliance.store.lanes import Job, Lane, Queue
 from appliance.store.schema_version import check
 from appliance.store.transactions import Runner
@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 QUEUE_LIMIT = 1000
+# Published when the database or its disk refused a work: the key is the error's code, the body the error.
+FAILED = "store.failed"
 
 Row = sqlite3.Row
 
@@ -139,6 +141,7 @@ class Store:
         for job in jobs:
             for event in job.events:
                 self._publish(event)
+        self._tell_failure(jobs)
         for job in jobs:
             if job.future.done():
                 continue
@@ -146,6 +149,13 @@ class Store:
                 job.future.set_exception(job.error)
             else:
                 job.future.set_result(job.result)
+
+    def _tell_failure(self, jobs: list[Job]) -> None:
+        """One event for a batch that the disk refused, whatever the number of works in it."""
+        errors = (job.error for job in jobs)
+        failed = next((e for e in errors if isinstance(e, WeirError) and e.code in DISK_CODES), None)
+        if failed is not None:
+            self._publish(Event(FAILED, failed.code, None, failed))
 
     def _publish(self, event: Event) -> None:
         try:

@@ -76,6 +76,9 @@ def _corrupt(path: Path, error: sqlite3.Error) -> WeirError:
     )
 
 
+# Codes of errors that are the database's or the disk's fault, not the request's.
+DISK_CODES = frozenset({"disk_full", "store_read_only", "store_locked", "store_io", "store_unopened", "store_corrupt"})
+
 _KINDS = {
     "SQLITE_FULL": _full,
     "SQLITE_READONLY": _read_only,

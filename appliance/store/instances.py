@@ -149,6 +149,20 @@ _VERSIONS = (
 _SETTINGS = (
     update(instances).where(_i.id == bindparam("key")).values(settings=bindparam("now"), updated_at=bindparam("at"))
 )
+_LAUNCHER_SETTINGS = (
+    update(instances)
+    .where(_i.id == bindparam("key"))
+    .values(launcher_settings=bindparam("now"), updated_at=bindparam("at"))
+)
+_RENAME = (
+    update(instances)
+    .where(_i.id == bindparam("key"))
+    .values(name=bindparam("called"), safe_name=bindparam("safe"), updated_at=bindparam("at"))
+)
+_TEMPLATE, _STACK, _TYPE = (
+    update(instances).where(_i.id == bindparam("key")).values({name: bindparam("of"), "updated_at": bindparam("at")})
+    for name in ("template_id", "stack_id", "type_id")
+)
 _FLOWS_AT = update(instances).where(_i.id == bindparam("key")).values(flow_updated_at=bindparam("at"))
 _DELETE = delete(instances).where(_i.id == bindparam("key"))
 
@@ -254,6 +268,31 @@ def set_versions(tx: Tx, instance_id: str, versions: dict[str, str]) -> bool:
 def set_settings(tx: Tx, instance_id: str, settings: dict[str, Any], *, at: int) -> None:
     """Replace the instance's own settings."""
     tx.run(_SETTINGS, key=instance_id, now=to_json(settings), at=at)
+
+
+def set_launcher_settings(tx: Tx, instance_id: str, settings: dict[str, Any], *, at: int) -> None:
+    """Replace how the instance is supervised."""
+    tx.run(_LAUNCHER_SETTINGS, key=instance_id, now=to_json(settings), at=at)
+
+
+def set_template(tx: Tx, instance_id: str, template_id: str, *, at: int) -> None:
+    """Give the instance another template."""
+    tx.run(_TEMPLATE, key=instance_id, of=template_id, at=at)
+
+
+def set_stack(tx: Tx, instance_id: str, stack_id: str, *, at: int) -> None:
+    """Give the instance another stack; its launcher goes on with the old one until it is placed anew."""
+    tx.run(_STACK, key=instance_id, of=stack_id, at=at)
+
+
+def set_type(tx: Tx, instance_id: str, type_id: str, *, at: int) -> None:
+    """Make it an instance of another type."""
+    tx.run(_TYPE, key=instance_id, of=type_id, at=at)
+
+
+def rename(tx: Tx, instance_id: str, name: str, safe_name: str, *, at: int) -> None:
+    """Give the instance another name. Raises Conflict when it is taken."""
+    tx.run(_RENAME, key=instance_id, called=name, safe=safe_name, at=at)
 
 
 def flows_written(tx: Tx, instance_id: str, *, at: int) -> bool:

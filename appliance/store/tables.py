@@ -19,6 +19,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 metadata = MetaData(
@@ -69,6 +70,7 @@ users = Table(
     Column("admin", Integer, nullable=False, default=0),
     Column("suspended", Integer, nullable=False, default=0),
     Column("default_team_id", String(10)),
+    Column("tcs_accepted_at", BigInteger),  # terms and conditions
     Column("created_at", BigInteger, nullable=False),
     Column("updated_at", BigInteger, nullable=False),
 )
@@ -85,11 +87,26 @@ sessions = Table(
     Column("idle_at", BigInteger, nullable=False),
 )
 
+# What teams of a kind may have: {"users": {"limit": 5}, "runtimes": {…}, "instances": {"<type>": {"active": true, …}}}.
+team_types = Table(
+    "team_types",
+    metadata,
+    _seq(),
+    _id(),
+    Column("name", String(128), nullable=False, unique=True),
+    Column("active", Integer, nullable=False, default=1),
+    Column("position", Integer, nullable=False, default=0),
+    Column("description", Text, nullable=False, default=""),
+    Column("properties", Text, nullable=False, default="{}"),
+    Column("created_at", BigInteger, nullable=False),
+)
+
 teams = Table(
     "teams",
     metadata,
     _seq(),
     _id(),
+    Column("type_id", String(10), index=True),
     Column("name", String(128), nullable=False),
     Column("slug", String(64), nullable=False, unique=True),
     Column("suspended", Integer, nullable=False, default=0),
@@ -106,6 +123,38 @@ memberships = Table(
     Column("team_id", String(10), _to("teams.id"), nullable=False, index=True),
     Column("role", Integer, nullable=False),
     UniqueConstraint("user_id", "team_id"),
+)
+
+# An invitation is for somebody who has an account; it ends by itself.
+invitations = Table(
+    "invitations",
+    metadata,
+    _seq(),
+    _id(),
+    Column("team_id", String(10), _to("teams.id"), nullable=False),
+    Column("invitor_id", String(10), _to("users.id"), nullable=False, index=True),
+    Column("invitee_id", String(10), _to("users.id"), nullable=False, index=True),
+    Column("role", Integer, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("sent_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    UniqueConstraint("team_id", "invitee_id"),
+)
+
+# What the box has to tell somebody. While one of a `reference` is unread, another of it is counted, not added.
+notifications = Table(
+    "notifications",
+    metadata,
+    _seq(),
+    _id(),
+    Column("user_id", String(10), _to("users.id"), nullable=False),
+    Column("type", String(64), nullable=False),
+    Column("reference", String(128), nullable=False),
+    Column("read", Integer, nullable=False, default=0),
+    Column("data", Text, nullable=False, default="{}"),
+    Column("created_at", BigInteger, nullable=False),
+    Index("ix_notifications_user", "user_id", "seq"),
+    Index("ix_notifications_reference", "user_id", "reference"),
 )
 
 applications = Table(
@@ -204,6 +253,44 @@ storage = Table(
     UniqueConstraint("instance_id", "kind"),
 )
 
+# Deploys that were acknowledged while the appliance was away and that it could not store afterwards.
+kept_deploys = Table(
+    "kept_deploys",
+    metadata,
+    _seq(),
+    _id(),
+    Column("instance_id", String(36), _to("instances.id"), nullable=False),
+    Column("name", String(64), nullable=False),
+    Column("request_id", String(64)),  # the same deploy is kept once
+    Column("reason", String(32), nullable=False),  # flows_changed | refused | replaced
+    Column("message", Text, nullable=False),
+    Column("user_id", String(10)),
+    Column("made_at", BigInteger, nullable=False),  # by the clock of the one who made it
+    Column("created_at", BigInteger, nullable=False),
+    Column("credentials", LargeBinary),  # NULL: they did not change
+    Column("flows", LargeBinary, nullable=False),
+    UniqueConstraint("instance_id", "name"),
+)
+
+# What a snapshot does not say is NULL. Credentials and hidden variables are encrypted with the instance's own secret.
+snapshots = Table(
+    "snapshots",
+    metadata,
+    _seq(),
+    _id(),
+    Column("instance_id", String(36), _to("instances.id"), nullable=False),
+    Column("name", String(128), nullable=False),
+    Column("description", Text, nullable=False, default=""),
+    Column("automatic", Integer, nullable=False, default=0),
+    Column("user_id", String(10)),
+    Column("bytes", Integer, nullable=False),
+    *(Column(f"{when}_at", BigInteger, nullable=False) for when in ("created", "updated")),
+    *(Column(part, Text) for part in ("modules", "settings", "env")),
+    Column("credentials", LargeBinary, nullable=False),
+    Column("flows", LargeBinary, nullable=False),
+    Index("ix_snapshots_instance", "instance_id", "seq"),
+)
+
 library = Table(
     "library",
     metadata,
@@ -222,7 +309,7 @@ tokens = Table(
     metadata,
     _seq(),
     _id(),
-    Column("kind", String(16), nullable=False),  # personal | launcher | node_red | editor | editor_refresh | ticket
+    Column("kind", String(16), nullable=False),  # see store.tokens.Kind
     Column("hash", String(64), nullable=False, unique=True),
     Column("name", String(128), nullable=False, default=""),
     Column("user_id", String(10), _to("users.id"), index=True),
@@ -234,6 +321,7 @@ tokens = Table(
     Column("team_ids", Text),  # JSON list; NULL: all of the user's teams
     Column("expires_at", BigInteger, index=True),
     Column("spent_at", BigInteger),  # tickets: when it was traded
+    Column("spent_by", String(64)),  # tickets: hash of what only the launcher that traded it knows
     Column("created_at", BigInteger, nullable=False),
 )
 
@@ -278,6 +366,7 @@ audit = Table(
     Column("trigger_type", String(16), nullable=False),
     Column("source", String(32)),
     Column("body", Text, nullable=False, default="{}"),
+    Column("request_id", String(64)),  # of a report: one that is sent twice is recorded once
     Index("ix_audit_scope", "scope_type", "scope_id", "seq"),
     Index("ix_audit_team", "team_id", "seq"),
     Index("ix_audit_instance", "instance_id", "seq"),
@@ -285,4 +374,12 @@ audit = Table(
     Index("ix_audit_team_event", "team_id", "event", "seq"),
     Index("ix_audit_instance_event", "instance_id", "event", "seq"),
     Index("ix_audit_username", "username", "seq"),
+    Index(
+        "ix_audit_request",
+        "instance_id",
+        "request_id",
+        unique=True,
+        sqlite_where=text("request_id IS NOT NULL"),
+        postgresql_where=text("request_id IS NOT NULL"),
+    ),
 )

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from msgspec import Struct
-from sqlalchemy import Select, bindparam, func, insert, select, update
+from sqlalchemy import Select, bindparam, delete, func, insert, select, update
 
 from appliance.model import Role
 from appliance.store.engine import Row, Tx
+from appliance.store.paging import Found, Listing, Want
 from appliance.store.tables import applications, instances, memberships, teams
-from appliance.store.values import from_json
+from appliance.store.values import from_json, to_json
 
 
 class TeamRow(Struct, frozen=True):
@@ -26,6 +27,7 @@ class TeamRow(Struct, frozen=True):
     updated_at: int
     instance_count: int
     member_count: int
+    type_id: str | None = None
     role: Role = Role.NONE
 
 
@@ -52,13 +54,14 @@ def _teams() -> Select[Any]:
 _INSERT = insert(teams)
 _BY_ID = _teams().where(teams.c.id == bindparam("team"))
 _BY_SLUG = _teams().where(teams.c.slug == bindparam("slug"))
-_SEQ = select(teams.c.seq).where(teams.c.id == bindparam("team"))
-_PAGE = (
-    _teams()
-    .where(teams.c.seq > bindparam("after"), func.lower(teams.c.name).contains(bindparam("words")))
-    .order_by(teams.c.seq)
-    .limit(bindparam("most"))
+_LISTING = Listing(
+    _teams(),
+    teams,
+    text=(teams.c.name,),
+    sorts={"name": func.lower(teams.c.name), "createdAt": teams.c.created_at, "updatedAt": teams.c.updated_at},
 )
+_CHANGE = update(teams).where(teams.c.id == bindparam("team"))
+_DELETE = delete(teams).where(teams.c.id == bindparam("team"))
 _OF_USER = (
     _teams()
     .add_columns(memberships.c.role)
@@ -81,6 +84,8 @@ _SET_ROLE = update(memberships).where(
 
 _ADD_APPLICATION = insert(applications)
 _APPLICATION = select(applications).where(applications.c.id == bindparam("application"))
+_CHANGE_APPLICATION = update(applications).where(applications.c.id == bindparam("application"))
+_REMOVE_APPLICATION = delete(applications).where(applications.c.id == bindparam("application"))
 _APPLICATIONS = select(applications).where(applications.c.team_id == bindparam("team")).order_by(applications.c.seq)
 _OLDEST_APPLICATION = select(applications).order_by(applications.c.seq).limit(1)
 _APPLICATIONS_OWNED = (
@@ -93,9 +98,28 @@ _TEAM_OF_INSTANCE = select(instances.c.team_id).where(instances.c.id == bindpara
 _TEAM_OF_APPLICATION = select(applications.c.team_id).where(applications.c.id == bindparam("thing"))
 
 
-def add(tx: Tx, *, team_id: str, name: str, slug: str, at: int) -> None:
+def add(tx: Tx, *, team_id: str, name: str, slug: str, at: int, type_id: str | None = None) -> None:
     """A new team without members. Raises Conflict when the slug is taken."""
-    tx.run(_INSERT, id=team_id, name=name, slug=slug, created_at=at, updated_at=at)
+    tx.run(_INSERT, id=team_id, name=name, slug=slug, type_id=type_id, created_at=at, updated_at=at)
+
+
+def change(tx: Tx, row: TeamRow, at: int) -> None:
+    """Write all that may change. Raises Conflict when the slug is taken."""
+    tx.run(
+        _CHANGE,
+        team=row.id,
+        name=row.name,
+        slug=row.slug,
+        suspended=int(row.suspended),
+        properties=to_json(row.properties),
+        type_id=row.type_id,
+        updated_at=at,
+    )
+
+
+def remove(tx: Tx, team_id: str) -> None:
+    """Drop the team with its applications, memberships and invitations. Raises Conflict while it has instances."""
+    tx.run(_DELETE, team=team_id)
 
 
 def get(tx: Tx, team_id: str) -> TeamRow | None:
@@ -110,11 +134,14 @@ def by_slug(tx: Tx, slug: str) -> TeamRow | None:
     return _team(row) if row else None
 
 
-def page(tx: Tx, *, after: str | None, limit: int, words: str = "") -> list[TeamRow]:
-    """All teams whose name contains `words`, oldest first, those behind the team `after`."""
-    start = tx.one(_SEQ, team=after) if after else None
-    rows = tx.all(_PAGE, after=start["seq"] if start else 0, words=words.lower(), most=limit)
-    return [_team(row) for row in rows]
+def page(tx: Tx, want: Want) -> Found:
+    """A page of all teams, oldest first unless sorted."""
+    return _LISTING.read(tx, want)
+
+
+def of(row: Row) -> TeamRow:
+    """A row of `page` as a struct."""
+    return _team(row)
 
 
 def count(tx: Tx) -> int:
@@ -159,6 +186,22 @@ def add_application(tx: Tx, new: ApplicationRow) -> None:
     )
 
 
+def change_application(tx: Tx, row: ApplicationRow) -> None:
+    """Write its name and description."""
+    tx.run(
+        _CHANGE_APPLICATION,
+        application=row.id,
+        name=row.name,
+        description=row.description,
+        updated_at=row.updated_at,
+    )
+
+
+def remove_application(tx: Tx, application_id: str) -> None:
+    """Drop it. Raises Conflict while it has instances."""
+    tx.run(_REMOVE_APPLICATION, application=application_id)
+
+
 def application(tx: Tx, application_id: str) -> ApplicationRow | None:
     """By id."""
     row = tx.one(_APPLICATION, application=application_id)
@@ -199,6 +242,7 @@ def _team(row: Row, role: Role = Role.NONE) -> TeamRow:
         updated_at=row["updated_at"],
         instance_count=row["instance_count"],
         member_count=row["member_count"],
+        type_id=row["type_id"],
         role=role,
     )
 

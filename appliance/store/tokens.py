@@ -21,6 +21,9 @@ class Kind(StrEnum):
     EDITOR = "editor"
     EDITOR_REFRESH = "editor_refresh"
     TICKET = "ticket"
+    STATS = "stats"  # the statistics of the box, for a program that collects them
+    RESET = "reset"  # sets a new password, once
+    HTTP = "http"  # opens the HTTP endpoints of an instance's flows, and nothing else
 
 
 OF_A_RUN = (Kind.LAUNCHER, Kind.NODE_RED, Kind.EDITOR, Kind.EDITOR_REFRESH)
@@ -44,6 +47,7 @@ class TokenRow(Struct, frozen=True):
     team_ids: list[str] | None = None
     expires_at: int | None = None
     spent_at: int | None = None
+    spent_by: str | None = None  # hash of what only the launcher that traded the ticket knows
 
 
 class Holder(Struct, frozen=True):
@@ -65,7 +69,14 @@ _HOLDER = (
     .outerjoin(instances, instances.c.id == _t.instance_id)
     .where(_t.hash == bindparam("token"))
 )
-_SPEND = update(tokens).where(_t.id == bindparam("token_id"), _t.spent_at.is_(None)).values(spent_at=bindparam("now"))
+_SPEND = (
+    update(tokens)
+    .where(_t.id == bindparam("token_id"), _t.spent_at.is_(None))
+    .values(spent_at=bindparam("now"), spent_by=bindparam("trader"))
+)
+_CLOSE_TICKETS = (
+    update(tokens).where(_t.instance_id == bindparam("instance"), _t.kind == Kind.TICKET).values(spent_by=None)
+)
 _DELETE = delete(tokens).where(_t.id == bindparam("token_id"))
 _END_RUN = delete(tokens).where(_t.instance_id == bindparam("instance"), _t.kind.in_(OF_A_RUN))
 _END_EDITORS = delete(tokens).where(_t.user_id == bindparam("user"), _t.kind.in_(OF_EDITORS))
@@ -105,7 +116,7 @@ def add(tx: Tx, new: TokenRow) -> None:
 def get(tx: Tx, token_hash: str) -> TokenRow | None:
     """By hash, whether it has ended or not."""
     row = tx.one(_BY_HASH, token=token_hash)
-    return _token(row) if row else None
+    return token_of(row) if row else None
 
 
 def holder(tx: Tx, token_hash: str) -> Holder | None:
@@ -114,7 +125,7 @@ def holder(tx: Tx, token_hash: str) -> Holder | None:
     if row is None:
         return None
     return Holder(
-        token=_token(row),
+        token=token_of(row),
         username=row["username"],
         admin=bool(row["admin"]),
         suspended=bool(row["suspended"]),
@@ -122,9 +133,9 @@ def holder(tx: Tx, token_hash: str) -> Holder | None:
     )
 
 
-def spend(tx: Tx, token_id: str, now: int) -> bool:
-    """Use up a ticket; False when it had been used before."""
-    return tx.run(_SPEND, token_id=token_id, now=now) == 1
+def spend(tx: Tx, token_id: str, now: int, by: str | None = None) -> bool:
+    """Use up a ticket; False when it had been used before. `by`: what its user can prove a second time, hashed."""
+    return tx.run(_SPEND, token_id=token_id, now=now, trader=by) == 1
 
 
 def remove(tx: Tx, token_id: str) -> None:
@@ -148,8 +159,9 @@ def end_grant(tx: Tx, grant_id: str) -> None:
 
 
 def drop_tickets(tx: Tx, instance_id: str) -> None:
-    """Tickets that nobody has used yet are worth nothing any more."""
+    """Tickets that nobody has used yet are worth nothing any more, and those that were used are used for good."""
     tx.run(_DROP_TICKETS, instance=instance_id)
+    tx.run(_CLOSE_TICKETS, instance=instance_id)
 
 
 def sweep(tx: Tx, *, now: int, long_ago: int) -> None:
@@ -157,7 +169,8 @@ def sweep(tx: Tx, *, now: int, long_ago: int) -> None:
     tx.run(_SWEEP, now=now, long_ago=long_ago)
 
 
-def _token(row: Row) -> TokenRow:
+def token_of(row: Row) -> TokenRow:
+    """A row of the table as a struct."""
     return TokenRow(
         id=row["id"],
         kind=Kind(row["kind"]),
@@ -173,4 +186,5 @@ def _token(row: Row) -> TokenRow:
         team_ids=None if row["team_ids"] is None else from_json(row["team_ids"]),
         expires_at=row["expires_at"],
         spent_at=row["spent_at"],
+        spent_by=row["spent_by"],
     )

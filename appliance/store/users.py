@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from msgspec import Struct
-from sqlalchemy import bindparam, func, insert, or_, select, update
+from sqlalchemy import bindparam, delete, func, insert, or_, select, update
 
 from appliance.store.engine import Row, Tx
+from appliance.store.paging import Found, Listing, Want
 from appliance.store.tables import users
 
 
@@ -28,6 +29,7 @@ class UserRow(NewUser, frozen=True):
     email_verified: bool
     password_expired: bool
     suspended: bool
+    tcs_accepted_at: int | None = None
 
 
 _INSERT = insert(users)
@@ -38,8 +40,23 @@ _BY_LOGIN = select(users).where(
 _FIRST_ADMIN = select(users).where(users.c.admin == 1, users.c.suspended == 0).order_by(users.c.seq).limit(1)
 _ADMINS = select(func.count().label("count")).where(users.c.admin == 1, users.c.suspended == 0)
 _ANY = select(users.c.seq).limit(1)
+_LISTING = Listing(
+    select(users),
+    users,
+    text=(users.c.username, users.c.name, users.c.email),
+    sorts={
+        "username": users.c.username_lower,
+        "name": func.lower(users.c.name),
+        "email": users.c.email_lower,
+        "createdAt": users.c.created_at,
+    },
+)
+_COUNTS = select(func.count().label("people"), func.coalesce(func.sum(users.c.admin), 0).label("admins"))
+_CHANGE = update(users).where(users.c.id == bindparam("user"))
+_DELETE = delete(users).where(users.c.id == bindparam("user"))
+_LEFT_TEAM = update(users).where(users.c.id == bindparam("user"), users.c.default_team_id == bindparam("left"))
+_TEAM_GONE = update(users).where(users.c.default_team_id == bindparam("left"))
 _SET_PASSWORD = update(users).where(users.c.id == bindparam("user"))
-_SET_SUSPENDED = update(users).where(users.c.id == bindparam("user"))
 
 
 def add(tx: Tx, new: NewUser) -> None:
@@ -91,9 +108,60 @@ def set_password(tx: Tx, user_id: str, password_hash: str, at: int) -> None:
     tx.run(_SET_PASSWORD, user=user_id, password_hash=password_hash, password_expired=0, updated_at=at)
 
 
-def set_suspended(tx: Tx, user_id: str, suspended: bool, at: int) -> None:
-    """Keep somebody out, or let him in again."""
-    tx.run(_SET_SUSPENDED, user=user_id, suspended=int(suspended), updated_at=at)
+def page(tx: Tx, want: Want) -> Found:
+    """A page of all accounts, oldest first unless sorted."""
+    return _LISTING.read(tx, want)
+
+
+def counts(tx: Tx) -> tuple[int, int]:
+    """How many accounts there are, and how many of them are administrators'."""
+    row = tx.one(_COUNTS)
+    return (int(row["people"]), int(row["admins"])) if row else (0, 0)
+
+
+def change(tx: Tx, row: UserRow, at: int) -> None:
+    """Write all that may change but the password. Raises Conflict when user name or e-mail address are taken."""
+    tx.run(
+        _CHANGE,
+        user=row.id,
+        username=row.username,
+        username_lower=row.username.lower(),
+        name=row.name,
+        email=row.email,
+        email_lower=row.email.lower(),
+        email_verified=int(row.email_verified),
+        password_expired=int(row.password_expired),
+        admin=int(row.admin),
+        suspended=int(row.suspended),
+        default_team_id=row.default_team_id,
+        tcs_accepted_at=row.tcs_accepted_at,
+        updated_at=at,
+    )
+
+
+def remove(tx: Tx, user_id: str) -> None:
+    """Drop the account with its sessions, tokens, memberships, invitations and notifications."""
+    tx.run(_DELETE, user=user_id)
+
+
+def leave_team(tx: Tx, team_id: str, user_id: str | None = None) -> None:
+    """It is nobody's (or not this user's) default team any more."""
+    if user_id is None:
+        tx.run(_TEAM_GONE, left=team_id, default_team_id=None)
+    else:
+        tx.run(_LEFT_TEAM, left=team_id, user=user_id, default_team_id=None)
+
+
+def clash(error: Exception) -> str:
+    """Which of the two a Conflict is about: `username`, `email` or ''."""
+    return next((name for name in ("username", "email") if f"users.{name}_lower" in str(error)), "")
+
+
+def of(row: Row) -> UserRow:
+    """A row of `page` as a struct."""
+    found = _user(row)
+    assert found is not None  # noqa: S101 - a row was given
+    return found
 
 
 def _user(row: Row | None) -> UserRow | None:
@@ -111,4 +179,5 @@ def _user(row: Row | None) -> UserRow | None:
         email_verified=bool(row["email_verified"]),
         password_expired=bool(row["password_expired"]),
         suspended=bool(row["suspended"]),
+        tcs_accepted_at=row["tcs_accepted_at"],
     )

@@ -3,8 +3,9 @@
 
 const http = require("node:http");
 const https = require("node:https");
-const { boot } = require("./boot.js");
+const { boot, renew } = require("./boot.js");
 const { backoffMs, pause } = require("./backoff.js");
+const control = require("./control.js");
 
 const TIMEOUT_MS = 10_000;
 const MAX_ANSWER_BYTES = 128 << 20;
@@ -19,18 +20,29 @@ const kept = {
   "https:": new https.Agent({ keepAlive: true }),
 };
 
+const renewals = [];
+
 /**
- * Why a request failed. `definite`: repeating it will not help. `status` is 0 when nothing answered; `hint` is the
- * appliance's own word on what to do, or empty.
+ * Why a request failed. `definite`: repeating it will not help. `absent`: nobody listens. `status` is 0 when nothing
+ * answered; `hint` is the appliance's own word on what to do, or empty.
  */
 class ApplianceError extends Error {
-  constructor(message, { definite = false, status = 0, code = "appliance_away", hint = "" } = {}) {
+  constructor(message, { definite = false, absent = false, status = 0, code = "appliance_away", hint = "" } = {}) {
     super(message);
     this.name = "ApplianceError";
     this.definite = definite;
+    this.absent = absent;
     this.hint = hint;
     this.status = status;
     this.code = code;
+  }
+
+  /**
+   * It may be otherwise later: the appliance is away or unwell; or it does not know our token, because the
+   * launcher is just trading its ticket for new ones.
+   */
+  get passing() {
+    return !this.definite || this.status === 401;
   }
 }
 
@@ -52,7 +64,8 @@ function refused(status, body) {
 
 function unanswered(error) {
   const late = error.name === "AbortError" || error.name === "TimeoutError";
-  return new ApplianceError(late ? "no answer in time" : (error.code ?? error.message));
+  const absent = error.code === "ECONNREFUSED";
+  return new ApplianceError(late ? "no answer in time" : (error.code ?? error.message), { absent });
 }
 
 function collect(response, resolve, reject) {
@@ -107,17 +120,17 @@ function request(method, path, options = {}) {
 /**
  * The same request until it succeeds, is definitely refused, or `limitMs` has passed; the last error is
  * thrown.
- * @param {object} options those of `request`, and `limitMs`
+ * @param {object} options those of `request`, `limitMs`, and `absentMs`, the limit while nobody listens
  */
-async function persist(method, path, { limitMs, ...options }) {
-  const deadline = Date.now() + limitMs;
+async function persist(method, path, { limitMs, absentMs = limitMs, ...options }) {
+  const began = performance.now();
+  const left = (error) => (error?.absent ? absentMs : limitMs) - (performance.now() - began);
   for (let failures = 1; ; failures += 1) {
     try {
-      const timeoutMs = Math.min(TIMEOUT_MS, deadline - Date.now());
-      return await request(method, path, { ...options, timeoutMs });
+      return await request(method, path, { ...options, timeoutMs: Math.min(TIMEOUT_MS, left()) });
     } catch (error) {
       const wait = backoffMs(failures, RETRY);
-      if (error.definite || Date.now() + wait >= deadline) {
+      if (error.definite || wait >= left(error)) {
         throw error;
       }
       await pause(wait);
@@ -134,4 +147,14 @@ function parsed({ body, type }) {
   }
 }
 
-module.exports = { ApplianceError, parsed, persist, request };
+/** Calls `act` whenever the launcher hands over new credentials: the appliance is back. */
+function onRenewed(act) {
+  renewals.push(act);
+}
+
+control.on("credentials", (credentials) => {
+  renew(credentials);
+  renewals.forEach((act) => act());
+});
+
+module.exports = { ApplianceError, onRenewed, parsed, persist, request };

@@ -7,6 +7,8 @@
 
 /** Fields of the document whose values must never be printed. */
 const SECRET_FIELDS = ["nodeRedToken", "clientSecret", "credentialSecret"];
+/** Minted anew by the appliance at each boot of a launcher. */
+const RENEWED = ["nodeRedToken", "clientID", "clientSecret"];
 
 let document = null;
 
@@ -21,6 +23,15 @@ function provide(received) {
     }
   }
   document = Object.freeze({ ...received });
+}
+
+/**
+ * Takes what a launcher that started without the appliance was given later: the fields of RENEWED that are there
+ * replace those of the document, nothing else can.
+ */
+function renew(received) {
+  const fresh = RENEWED.filter((field) => typeof received?.[field] === "string" && received[field] !== "");
+  document = Object.freeze({ ...boot(), ...Object.fromEntries(fresh.map((field) => [field, received[field]])) });
 }
 
 /** The boot document (frozen). Throws when this process was not started by the launcher. */
@@ -42,4 +53,4 @@ function secrets() {
   return values.filter((value) => value);
 }
 
-module.exports = { boot, booted, provide, secrets };
+module.exports = { boot, booted, provide, renew, secrets };

@@ -41,10 +41,10 @@ async function load() {
       adopt(parsed(await request("GET", path())));
       return;
     } catch (error) {
-      if (failures === 1 || error.definite) {
+      if (failures === 1 || !error.passing) {
         log("warn", `No sessions of the editor yet: ${error.message}. People may have to log in again.`);
       }
-      if (error.definite) {
+      if (!error.passing) {
         return;
       }
       await pause(backoffMs(failures, RETRY), { unref: true });

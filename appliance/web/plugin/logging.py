@@ -8,4 +8,4 @@ from appliance.web.services import Services
 
 async def audit(services: Services, ask: Ask[None, bytes]) -> None:
     """Recorded as said by whoever's token it was."""
-    await services.audit.from_node(ask.id, ask.body, ask.subject.kind)
+    await services.audit.from_node(ask.id, ask.body, ask.subject.kind, ask.header("x-weir-request"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+from appliance.schema.deploys import HandedIn, HandIn
 from appliance.schema.instances import LibraryQuery
 from appliance.web.answers import JSON
 from appliance.web.route import Ask, Reply
@@ -32,12 +33,22 @@ def writer(kind: str) -> Storing:
 
     async def write(services: Services, ask: Ask[None, bytes]) -> Reply:
         await services.storage.put(
-            ask.id, kind, ask.body, request_id=ask.header("x-weir-request"), user=ask.header("ff-user")
+            ask.id,
+            kind,
+            ask.body,
+            request_id=ask.header("x-weir-request"),
+            user=ask.header("ff-user"),
+            base=ask.header("x-weir-base"),
         )
         return Reply(ask.body)
 
     write.__name__ = f"write_{kind}"
     return write
+
+
+async def hand_in(services: Services, ask: Ask[None, HandIn]) -> HandedIn:
+    """A deploy that was made while the appliance was away."""
+    return await services.deploys.hand_in(ask.id, ask.body)
 
 
 async def read_library(services: Services, ask: Ask[LibraryQuery, None]) -> Reply:
