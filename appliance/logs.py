@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
+from pathlib import Path
+
+from appliance.system.logfiles import cap
+
+log = logging.getLogger(__name__)
+KEEP_SHORT_S = 60.0
+FILES = ("appliance.log", "nginx.log")
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
@@ -21,3 +29,15 @@ def log_to_stderr(level: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(OneLine("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=LEVELS.get(level, logging.INFO), handlers=[handler], force=True)
+
+
+async def keep_short(directory: Path, every_s: float = KEEP_SHORT_S) -> None:
+    """For ever: cut the log files of the box when they have grown too long, while they are written."""
+    while True:
+        for name in FILES:
+            try:
+                if await asyncio.to_thread(cap, directory / name):
+                    log.info("%s was cut down to its last lines", directory / name)
+            except OSError as error:
+                log.warning("%s can't be kept short: %s", directory / name, error)
+        await asyncio.sleep(every_s)

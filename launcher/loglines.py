@@ -175,10 +175,15 @@ class Log:
 
     async def forward(self, cursor: int, limit: int) -> list[Line]:
         """Up to `limit` entries with stamp >= cursor, oldest first."""
-        if self._ring and cursor >= self._ring[0].stamp:
-            return _first((line for line in self._ring if line.stamp >= cursor), limit)
-        old = await self._segments.read(cursor, None, limit)
-        return _first(_merge(old, (line for line in self._ring if line.stamp >= cursor)), limit)
+        while not self._ring or cursor < self._ring[0].stamp:
+            newest = self._last
+            old = await self._segments.read(cursor, None, limit)
+            # A flood may have pushed the whole ring out meanwhile: what lies between would be left out.
+            if not self._ring or self._ring[0].stamp <= newest:
+                return _first(_merge(old, (line for line in self._ring if line.stamp >= cursor)), limit)
+            if old:
+                return [Line(stamp, body) for stamp, body in old]
+        return _first((line for line in self._ring if line.stamp >= cursor), limit)
 
     async def backward(self, cursor: int | None, limit: int) -> list[Line]:
         """Up to `limit` entries with stamp <= cursor (None: the newest), oldest first."""

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import msgspec
 
-from launcher.files import write_all
+from launcher.files import LARGEST_BYTES, open_regular, read_regular, write_all
 
 SEGMENT_BYTES = 1024 * 1024
 TOTAL_BYTES = 16 * 1024 * 1024
@@ -29,6 +29,10 @@ FLUSH_BYTES = 128 * 1024
 RETRY_S = 30.0
 _NAME = re.compile(r"(\d{17})\.ndjson")
 _STAMP = re.compile(rb'\{"ts":"(\d{17})"')
+
+# A flow may have put a pipe or a link in place of a segment: nobody waits for it, nothing is written elsewhere.
+_WRITE = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_LINE_BYTES = 1024 * 1024  # much longer than any of ours
 
 Entry = tuple[int, bytes]
 
@@ -163,7 +167,7 @@ class Segments:
     def _write_part(self, part: list[Entry]) -> None:
         path, size = self._segment_for(part[0][0])
         data = b"".join(body + b"\n" for _, body in part)
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        fd = os.open(path, _WRITE, 0o600)
         try:
             write_all(fd, data)
         except OSError:
@@ -212,7 +216,7 @@ class Segments:
         while self._files:
             path = self._path(self._files[-1])
             try:
-                data = path.read_bytes()
+                data = read_regular(path, LARGEST_BYTES) or b""
                 whole = data.rfind(b"\n") + 1
                 if whole < len(data):
                     os.truncate(path, whole)
@@ -267,10 +271,10 @@ def _is_json(body: bytes) -> bool:
 def _scan(path: Path, tail_bytes: int = 0) -> Iterator[Entry]:
     """The entries of a segment; lines that are not ours are passed over."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             if tail_bytes:
-                file.seek(max(0, path.stat().st_size - tail_bytes))
-            for line in file:
+                file.seek(max(0, os.fstat(file.fileno()).st_size - tail_bytes))
+            while line := file.readline(_LINE_BYTES):
                 if (match := _STAMP.match(line)) and line.endswith(b"}\n"):
                     yield int(match[1]), line[:-1]
     except OSError:
