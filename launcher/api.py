@@ -7,13 +7,16 @@ from collections.abc import AsyncIterator, Callable
 
 import msgspec
 
+from launcher.inbox import Busy
 from launcher.loglines import PAGE_LINES, Line, Log, Subscriber
-from launcher.node_red import Busy, NodeRed
-from launcher.schema import Command, State
+from launcher.node_red import NodeRed
+from launcher.samples import Samples
+from launcher.schema import Command, Sample, State
 from launcher.web import Bad, Handler, Reply, Request, json_reply
 
 KEEPALIVE_S = 15.0
 _DAY_MS = 86_400_000
+_SAMPLES_AT_ONCE = 100  # encoded in one step: all of them would hold up the loop
 _OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
 
@@ -21,9 +24,9 @@ class Api:
     """Handlers; `shutdown` is called by the command of that name. Before there is a Node-RED to speak of
     the server itself answers 503."""
 
-    def __init__(self, log: Log, started_s: float, shutdown: Callable[[], None]) -> None:
+    def __init__(self, log: Log, samples: Samples, started_s: float, shutdown: Callable[[], None]) -> None:
         self.node_red: NodeRed | None = None
-        self._log = log
+        self._log, self._samples = log, samples
         self._started_s = started_s
         self._shutdown = shutdown
 
@@ -38,6 +41,7 @@ class Api:
             ("GET", "/flowforge/logs/entries"): self.entries,
             ("GET", "/flowforge/logs/stream"): self.stream,
             ("GET", "/flowforge/resources"): self.resources,
+            ("GET", "/flowforge/resources/stream"): self.resources_stream,
         }
 
     async def info(self, request: Request) -> Reply:
@@ -102,12 +106,57 @@ class Api:
         return Reply(chunks=self._events(int(start) if start else None), content_type="text/event-stream")
 
     async def resources(self, request: Request) -> Reply:
-        return json_reply({"meta": {}, "resources": [], "count": 0})
+        """Samples, oldest first: all, or those after `since` (ms); of these the last `limit`. Asked for as a WebSocket
+        each new one is a frame."""
+        if request.headers.get("upgrade", "").lower() == "websocket":
+            return Reply(frames=self._frames())
+        first = self._first_after(request.query.get("since", ""))
+        if limit := _number(request, "limit"):
+            first = max(first, self._samples.ring.count - limit)
+        return Reply(chunks=self._history(first))
+
+    async def resources_stream(self, request: Request) -> Reply:
+        """Samples as they come, first those after Last-Event-ID or `since`."""
+        last = request.headers.get("last-event-id", "")
+        since = last if last.isascii() and last.isdigit() else request.query.get("since", "")
+        first = self._first_after(since) if since else self._samples.ring.count
+        return Reply(chunks=self._sample_events(first), content_type="text/event-stream")
 
     def _node_red(self) -> NodeRed:
         if self.node_red is None:
             raise Bad(503, "unavailable", "the launcher is starting; try again")
         return self.node_red
+
+    def _first_after(self, since: str) -> int:
+        """The number of the first sample after a time; of the oldest when there is none."""
+        if not since:
+            return self._samples.ring.oldest
+        if not (since.isascii() and since.isdigit() and len(since) <= 15):
+            raise Bad(400, "bad_request", "since: milliseconds since 1970, as in `ts` of a sample")
+        return self._samples.ring.after(int(since))
+
+    async def _history(self, first: int) -> AsyncIterator[bytes]:
+        ring, count = self._samples.ring, 0
+        last = ring.count
+        yield b'{"meta":{},"resources":['
+        while first < last:
+            numbers = range(max(first, ring.oldest), min(first + _SAMPLES_AT_ONCE, last))
+            bodies = [msgspec.json.encode(ring.get(number)) for number in numbers]
+            if bodies:
+                yield (b"," if count else b"") + b",".join(bodies)
+            count += len(bodies)
+            first += _SAMPLES_AT_ONCE
+            await asyncio.sleep(0)
+        yield b'],"count":%d}' % count
+
+    async def _frames(self) -> AsyncIterator[bytes]:
+        async for sample in self._samples.follow(self._samples.ring.count, KEEPALIVE_S):
+            yield msgspec.json.encode(sample) if sample is not None else b""
+
+    async def _sample_events(self, first: int) -> AsyncIterator[bytes]:
+        yield b": weir samples\n\n"
+        async for sample in self._samples.follow(first, KEEPALIVE_S):
+            yield _sample_event(sample) if sample is not None else b": keepalive\n\n"
 
     async def _events(self, start: int | None) -> AsyncIterator[bytes]:
         with self._log.subscribe() as subscriber:
@@ -143,6 +192,18 @@ async def _next_events(subscriber: Subscriber, sent: int) -> bytes:
 
 def _event(line: Line) -> bytes:
     return b"id: %s\nevent: log\ndata: %s\n\n" % (line.cursor.encode(), line.body)
+
+
+def _sample_event(sample: Sample) -> bytes:
+    return b"id: %d\nevent: sample\ndata: %s\n\n" % (sample.ts, msgspec.json.encode(sample))
+
+
+def _number(request: Request, name: str) -> int | None:
+    """A natural number of the query; None without one."""
+    text = request.query.get(name, "")
+    if text and not (text.isascii() and text.isdigit() and len(text) <= 9):
+        raise Bad(400, "bad_request", f"{name}: a number")
+    return int(text) if text else None
 
 
 def _is_cursor(text: str) -> bool:

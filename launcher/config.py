@@ -32,6 +32,16 @@ class Options(Struct, frozen=True):
         return self.dir / "launcher"
 
     @property
+    def away(self) -> Path:
+        """What is kept for the time without the appliance, by us and by Node-RED's storage plugin."""
+        return self.own / "away"
+
+    @property
+    def last_settings(self) -> Path:
+        """The settings document that the appliance gave last."""
+        return self.own / "settings.json"
+
+    @property
     def node_red_note(self) -> Path:
         """Names the Node-RED that was started last: `{pid, startTime}`."""
         return self.own / "node_red.json"

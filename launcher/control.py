@@ -35,13 +35,14 @@ class Kept:
 class Control:
     """Our end of the channel, and the child's until `attach`.
 
-    `listening` is called once, when Node-RED says that it has taken over its port. Nothing else that comes is
-    handed on: a flow shares the channel and could fill any queue behind it.
+    `handlers` maps the name of an event to what is called with its `value`, as JSON of at most 64 kB. A flow shares
+    the channel and may write any of them as often as it likes: a handler must be cheap and keep what it is told in
+    bounds; it may raise msgspec's DecodeError for a value that is not what it expects.
     """
 
-    def __init__(self, listening: Callable[[], None], kept: Kept) -> None:
+    def __init__(self, handlers: Mapping[str, Callable[[msgspec.Raw], None]], kept: Kept) -> None:
         self._ours, self._childs = socket.socketpair()
-        self._listening: Callable[[], None] | None = listening
+        self._handlers = {"keep": self._keep, **handlers}
         self._kept = kept
         self._output: Output | None = None
 
@@ -79,9 +80,9 @@ class Control:
         # What is not ours to understand is passed over: the flow shares this process and may write here.
         with contextlib.suppress(msgspec.DecodeError, RecursionError):
             document = msgspec.json.decode(line, type=_Event)
-            if document.event == "keep":
-                msgspec.json.decode(document.value)  # what is sent on must be JSON, and no longer than it came
-                self._kept.value = document.value
-            elif document.event == "listening" and (call := self._listening) is not None:
-                self._listening = None
-                call()
+            if (handler := self._handlers.get(document.event)) is not None:
+                handler(document.value)
+
+    def _keep(self, value: msgspec.Raw) -> None:
+        msgspec.json.decode(value)  # what is sent on must be JSON, and no longer than it came
+        self._kept.value = value

@@ -16,28 +16,38 @@ from collections.abc import Sequence
 
 import msgspec
 
-from launcher import __version__, http, orphan
+from launcher import __version__, http, orphan, strays
 from launcher.api import Api
 from launcher.appliance import Appliance, Refused
+from launcher.catchup import catch_up
 from launcher.config import Options, parse
 from launcher.crashloop import CrashLoop, jitter
 from launcher.loglines import Log
 from launcher.node_red import NodeRed
+from launcher.offline import GrantCache, renewal
 from launcher.prepare import Preparer
 from launcher.process import SpawnFailed, close_on_exec_all, spawn
+from launcher.samples import Samples
 from launcher.schema import BootGrant
 from launcher.segments import Segments
+from launcher.spool import Spool
+from launcher.usage import Usage
 from launcher.web import Server
 
 log = logging.getLogger("launcher")
 
 EXIT_REFUSED = 77  # the ticket is spent or unknown: only a new placement helps
 EXIT_PORT = 78  # the launcher's own port can't be opened
+ABSENT_S = 2.0  # an appliance that restarts is back by then; later what is kept has to do
+SILENT_S = 5.0  # the same for one that listens and does not answer
 _TICKET_S = 10.0
 _TICKET_BYTES = 65536
 _FLUSH_S = 3.0
 _PR_SET_DUMPABLE = 4
 _M_ARENA_MAX = -8
+
+
+_Boot = asyncio.Task[BootGrant | None]
 
 
 class NoTicket(Exception):
@@ -63,18 +73,24 @@ class _Launcher:
 
     def __init__(self, options: Options) -> None:
         self._options = options
-        self._log = Log(Segments(options.own / "logs"), _source())
-        self._appliance = Appliance(options.appliance, options.instance)
+        source = _source()
+        self._log = Log(Segments(options.own / "logs"), source)
+        self._appliance = Appliance(options.appliance, options.instance, Spool(options.away / "reports.ndjson"))
+        self._grants = GrantCache(options.away / "grant.json")
+        self._grants.tidy()
+        self._unreachable = False
+        self._samples = Samples(source, Usage(), alarm=self._appliance.audit, push=self._appliance.resources)
         self._ended = asyncio.Event()
         self._signals = 0
         self._node_red: NodeRed | None = None
         self._versions: dict[str, str] = {"launcher": __version__}
-        self._api = Api(self._log, time.time(), self._end)
+        self._api = Api(self._log, self._samples, time.time(), self._end)
         self._server = Server(self._api.routes())
 
     async def run(self, ticket: str) -> int:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, self._signalled)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGCHLD, strays.reap)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         self._log.system(f"Launcher version: {__version__}")
         try:
@@ -92,27 +108,51 @@ class _Launcher:
         versions = asyncio.create_task(self._read_versions(), name="versions")
         ended = asyncio.create_task(self._ended.wait(), name="ended")
         boot = asyncio.create_task(self._boot(ticket), name="boot")
-        await asyncio.wait([ended, boot], return_when=asyncio.FIRST_COMPLETED)
         try:
-            if not boot.done():
-                return 0
-            grant = boot.result()
-            return await self._live(grant, ended) if grant is not None else EXIT_REFUSED
+            grant = await self._first_grant(boot, ended)
+            if grant is None:
+                return EXIT_REFUSED if boot.done() else 0
+            return await self._live(grant, boot, ended)
         finally:
             for task in (boot, ended, versions):
                 task.cancel()
 
-    async def _live(self, grant: BootGrant, ended: asyncio.Task[bool]) -> int:
+    async def _first_grant(self, boot: _Boot, ended: asyncio.Task[bool]) -> BootGrant | None:
+        """What to begin with: the answer of the appliance, or while it is away what is kept of the last one. None
+        when the ticket was refused, or the end came first."""
+        for patience_s in (ABSENT_S, SILENT_S - ABSENT_S, None):
+            await asyncio.wait([ended, boot], timeout=patience_s, return_when=asyncio.FIRST_COMPLETED)
+            if boot.done():
+                return boot.result()
+            if ended.done():
+                return None
+            if (self._unreachable or patience_s != ABSENT_S) and (kept := self._kept_grant()) is not None:
+                return kept
+        return None
+
+    def _kept_grant(self) -> BootGrant | None:
+        return self._grants.load() if self._options.last_settings.exists() else None
+
+    async def _live(self, grant: BootGrant, boot: _Boot, ended: asyncio.Task[bool]) -> int:
         options = self._options
         preparer = Preparer(options, self._appliance, grant, self._log, os.environ)
         self._node_red = self._api.node_red = NodeRed(
-            options, self._appliance, preparer, self._log, CrashLoop(), self._versions
+            options,
+            self._appliance,
+            preparer,
+            self._log,
+            CrashLoop(),
+            self._versions,
+            events={"metrics": self._samples.hear},
         )
-        self._server.secret = grant.apiSecret
-        if (pid := await orphan.end(options.node_red_note)) is not None:
+        comeback = asyncio.create_task(self._booted(boot, preparer, grant), name="comeback")
+        comeback.add_done_callback(_complain)
+        if (pid := await orphan.end(options.node_red_note, options.dir)) is not None:
             self._log.system(f"Ended the Node-RED (pid {pid}) that an earlier launcher left behind")
         delivery = asyncio.create_task(self._appliance.deliver(), name="deliver")
         worker = asyncio.create_task(self._node_red.run(), name="worker")
+        sampling = asyncio.create_task(self._samples.run(self._node_red_pid), name="samples")
+        sampling.add_done_callback(_complain)
         asyncio.get_running_loop().call_later(20, _trim)
         await asyncio.wait([ended, worker, delivery], return_when=asyncio.FIRST_COMPLETED)
         self._node_red.quit()
@@ -121,12 +161,30 @@ class _Launcher:
             failure = failure or delivery.exception()
         else:
             await self._appliance.flush(_FLUSH_S)
-        delivery.cancel()
+        for task in (delivery, sampling, comeback):
+            task.cancel()
         if failure is None:
             return 0
         log.error("the launcher failed", exc_info=failure)
         self._node_red.kill()
         return 1
+
+    async def _booted(self, boot: _Boot, preparer: Preparer, first: BootGrant) -> None:
+        """Open the API once the ticket is traded; what was started without the appliance makes up for it then."""
+        grant = await boot
+        if grant is None:
+            # What serves is not ended for it: the appliance places another launcher, and that one does.
+            self._log.system("Node-RED goes on without the appliance until that places a new launcher.")
+            return
+        self._grants.save(grant)
+        self._server.secret = grant.apiSecret
+        if grant is first or self._node_red is None:
+            return
+        self._log.system("The appliance is back.")
+        preparer.renew(grant)
+        self._node_red.tell({"credentials": renewal(grant)})
+        if (command := await catch_up(preparer, self._log.system, self._node_red.correct)) is not None:
+            self._node_red.submit(command)
 
     async def _boot(self, ticket: str) -> BootGrant | None:
         """Wait for the appliance as long as it takes; None when it refuses the ticket."""
@@ -139,6 +197,7 @@ class _Launcher:
                 self._log.system(f"The appliance refused the boot ticket ({error.code}); a new placement is needed.")
                 return None
             except http.Unreachable as error:
+                self._unreachable = True
                 if pause_s == 0.1:
                     self._log.system(f"Waiting for the appliance: {error}")
             await asyncio.sleep(pause_s * (0.5 + jitter() / 2))
@@ -158,6 +217,10 @@ class _Launcher:
             await process.exited
             self._versions["node"] = said[:64].decode("ascii", "replace").strip().removeprefix("v")
 
+    def _node_red_pid(self) -> int | None:
+        process = self._node_red.process if self._node_red is not None else None
+        return process.pid if process is not None else None
+
     def _signalled(self) -> None:
         self._signals += 1
         if self._signals > 1:
@@ -170,6 +233,12 @@ class _Launcher:
         self._ended.set()
 
 
+def _complain(task: asyncio.Task[None]) -> None:
+    """The instance runs as well without it: said, and no reason to end."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("%s failed", task.get_name(), exc_info=error)
+
+
 async def _outcome(worker: asyncio.Task[None]) -> BaseException | None:
     await asyncio.wait([worker])
     return worker.exception()
@@ -180,6 +249,7 @@ def _protect() -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_DUMPABLE) failed")
+    strays.adopt()
     libc.mallopt(_M_ARENA_MAX, 1)  # the log thread shares our heap: an arena of its own costs memory
 
 

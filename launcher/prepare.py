@@ -8,6 +8,7 @@ import errno
 import os
 import re
 import socket
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,19 +17,22 @@ import msgspec
 from msgspec import Struct
 
 from launcher import http
-from launcher.appliance import Appliance, Refused
+from launcher.appliance import TIMEOUT_S, Appliance, Refused
 from launcher.config import Options
 from launcher.crashloop import jitter
-from launcher.files import read_if_there, write_changed
+from launcher.files import read_regular, sweep, write_changed, write_durable
 from launcher.loglines import Log
 from launcher.npm import InstallFailed, Modules
+from launcher.offline import renewal
 from launcher.schema import BootGrant, Settings, State
 from launcher.settings import Rendered, base_environment, command, render
 
 BACKLOG = 511
 # Of the instance's environment an install script of a stranger gets what npm needs; the rest may be secret.
 _NPM_ENV = re.compile(r"npm_config_\w+|(https?|no)_proxy|node_extra_ca_certs|tz", re.IGNORECASE)
-_PATIENCE_S = 3.0  # for the appliance, while there is a cached copy to start with
+# For the appliance, while there is a kept copy to start with: that it comes back, that it answers.
+_PATIENCE_S, _SILENCE_S = 2.0, 5.0
+_LARGEST_BYTES = 16 * 1024 * 1024
 
 
 class StartFailed(Exception):
@@ -44,13 +48,16 @@ class Suspended(Exception):
 
 
 class Launch(Struct, frozen=True):
-    """A Node-RED ready to be started. `admin_root` is the path of its editor."""
+    """A Node-RED ready to be started. `admin_root` is the path of its editor; `note`: a reason and a message for
+    people about what it does without."""
 
     argv: list[str]
     env: dict[str, str]
     boot: dict[str, Any]
     listener: int
     admin_root: str
+    note: tuple[str, str] = ("", "")
+    safe: bool = False
 
 
 class Progress(Struct, frozen=True):
@@ -72,36 +79,57 @@ class Preparer:
         self._grant = grant
         self._log = log
         self._host_env = host_env
+        self._handed: dict[str, Any] = {}  # the boot document that was made last
         self._listener: socket.socket | None = None
         self._modules = Modules(options.dir, options.node, options.node_red, log.system)
+        self._failed_list: tuple[dict[str, str], tuple[str, str]] | None = None
 
     async def settings(self, say: Callable[[Progress], None]) -> Settings:
         """The settings of the appliance; the cached copy when it is away. Waits where there is none.
 
         Raises Suspended, StartFailed.
         """
-        cache = self._options.own / "settings.json"
-        waited_s, pause_s = 0.0, 0.2
+        if not self._appliance.booted and (cached := self.last_settings()) is not None:
+            self._log.system("The appliance is away: starting with the settings of last time.")
+            return cached
+        began, pause_s = time.monotonic(), 0.2
         while True:
             try:
-                raw = await self._appliance.settings()
-                settings = msgspec.json.decode(raw, type=Settings)
+                return await self.fresh_settings()
             except http.Unreachable as error:
-                if waited_s >= _PATIENCE_S and (cached := self._cached(cache)) is not None:
+                passed_s = time.monotonic() - began
+                if passed_s >= _PATIENCE_S and (cached := self.last_settings()) is not None:
                     self._log.system(f"The appliance is away ({error}): starting with the settings of last time.")
                     return cached
                 say(Progress(State.LOADING, "appliance_away", f"Waiting for the appliance: {error}."))
                 await asyncio.sleep(pause_s * (0.5 + jitter() / 2))
-                waited_s, pause_s = waited_s + pause_s, min(10.0, pause_s * 2)
-            except Refused as error:
-                raise self._refused(error) from error
-            except msgspec.DecodeError as error:
-                raise StartFailed(
-                    "bad_settings", f"The appliance sent settings that can't be read: {error}."
-                ) from error
-            else:
-                self._write(cache, raw)
-                return settings
+                pause_s = min(10.0, pause_s * 2)
+
+    async def fresh_settings(self) -> Settings:
+        """The settings of the appliance, kept for later. Raises Unreachable, Suspended, StartFailed."""
+        here = self.last_settings() is not None
+        try:
+            raw = await self._appliance.settings(_SILENCE_S if here else TIMEOUT_S)
+            settings = msgspec.json.decode(raw, type=Settings)
+        except Refused as error:
+            raise self._refused(error) from error
+        except msgspec.DecodeError as error:
+            raise StartFailed("bad_settings", f"The appliance sent settings that can't be read: {error}.") from error
+        self._write(self._options.last_settings, raw)
+        return settings
+
+    def last_settings(self) -> Settings | None:
+        """Those the appliance gave last; None where nothing usable is kept."""
+        try:
+            content = read_regular(self._options.last_settings, _LARGEST_BYTES)
+            return msgspec.json.decode(content or b"", type=Settings)
+        except (OSError, msgspec.DecodeError):
+            return None
+
+    def renew(self, grant: BootGrant) -> None:
+        """The ticket was traded after all: later starts, also of what is prepared already, use these credentials."""
+        self._grant = grant
+        self._handed.update(renewal(grant))
 
     async def prepare(self, settings: Settings, *, safe: bool, say: Callable[[Progress], None]) -> Launch:
         """Put everything in place. Raises StartFailed; may be cancelled and repeated at any point."""
@@ -110,9 +138,13 @@ class Preparer:
         base = base_environment(self._options, self._host_env, settings.weir.extraCa)
         self._write_files(rendered)
         self._listen()
-        await self._install(rendered, base, say)
+        note = await self._install(rendered, base, say)
         argv, env = command(rendered, self._options, safe)
-        return Launch(argv, {**env, **base}, self._boot(settings), self._fd(), rendered.admin_root)
+        return Launch(argv, {**env, **base}, self._boot(settings), self._fd(), rendered.admin_root, note, safe)
+
+    def try_again(self) -> None:
+        """Somebody asked for a start: a list of modules that could not be installed is tried once more."""
+        self._failed_list = None
 
     def release(self) -> None:
         """Close the listening socket: clients are refused from now on."""
@@ -131,23 +163,20 @@ class Preparer:
     def _write_files(self, rendered: Rendered) -> None:
         directory = self._options.dir
         try:
-            for made in (self._options.storage, self._options.own / "bin"):
+            for made in (self._options.storage, self._options.own / "bin", self._options.away):
                 made.mkdir(mode=0o700, parents=True, exist_ok=True)
+            sweep(self._options.own)
+            sweep(self._options.away)
             self._modules.ensure_package(self._options.instance)
             write_changed(directory / "settings.js", rendered.settings_js.encode())
             if rendered.npmrc is None:
                 (directory / ".npmrc").unlink(missing_ok=True)
             else:
                 write_changed(directory / ".npmrc", rendered.npmrc.encode())
-            self._write_npm()
+            with contextlib.suppress(InstallFailed):  # said where something is to be installed
+                self._modules.write_shim(self._shim, rendered.install_timeout_s)
         except OSError as error:
             raise _disk(error) from error
-
-    def _write_npm(self) -> None:
-        """An `npm` for Node-RED 4 and for exec nodes: the one of the Node.js wheel does not run."""
-        with contextlib.suppress(InstallFailed):
-            script = f'#!/bin/sh\nexec "{self._options.node}" "{self._modules.program()}" "$@"\n'
-            write_changed(self._options.own / "bin" / "npm", script.encode(), 0o700)
 
     def _listen(self) -> None:
         if self._listener is not None:
@@ -173,24 +202,49 @@ class Preparer:
         assert self._listener is not None
         return self._listener.fileno()
 
-    async def _install(self, rendered: Rendered, base: Mapping[str, str], say: Callable[[Progress], None]) -> None:
-        if rendered.modules is None or not self._modules.missing(rendered.modules):
-            return
-        say(Progress(State.INSTALLING, "", f"Installing {len(rendered.modules)} modules."))
-        clean = {name: value for name, value in rendered.env.items() if _NPM_ENV.fullmatch(name)}
+    @property
+    def _shim(self) -> Path:
+        """`npm` for Node-RED and for exec nodes."""
+        return self._options.own / "bin" / "npm"
+
+    async def _install(
+        self, rendered: Rendered, base: Mapping[str, str], say: Callable[[Progress], None]
+    ) -> tuple[str, str]:
+        """Make the modules match the list. A note where they could not be: what is there is better than nothing."""
+        clean = {name: value for name, value in rendered.env.items() if _NPM_ENV.fullmatch(name)} | dict(base)
         try:
-            await self._modules.install(rendered.modules, {**clean, **base})
-        except InstallFailed as error:
-            if not self._modules.present(rendered.modules):
-                raise StartFailed("install_failed", f"Modules could not be installed: {error}.") from error
-            # A gateway without network is no reason not to start with the versions that are there.
-            self._log.system(f"Modules could not be brought up to date, starting with those installed: {error}.")
-        except OSError as error:
-            raise _disk(error) from error
+            if self._modules.cut_off():
+                await self._modules.recover(clean)
+            wanted = rendered.modules
+            if wanted is None or not self._modules.missing(wanted):
+                return "", ""
+            if self._failed_list is not None and self._failed_list[0] == wanted:
+                return self._failed_list[1]  # a crash is no reason to wait for the network again
+            text = f"Installing modules ({len(wanted)} listed)"
+            say(Progress(State.INSTALLING, "", text + "."))
+            await self._modules.install(
+                wanted,
+                clean,
+                lambda far: say(Progress(State.INSTALLING, "", f"{text}: {far}.")),
+                rendered.install_timeout_s,
+            )
+        except (InstallFailed, OSError) as error:
+            return self._do_without(rendered.modules or {}, error)
+        self._failed_list = None
+        return "", ""
+
+    def _do_without(self, wanted: dict[str, str], error: InstallFailed | OSError) -> tuple[str, str]:
+        cause = error.strerror or "the disk refused" if isinstance(error, OSError) else str(error)
+        absent = self._modules.absent(wanted)
+        what = f"{', '.join(absent[:5])} missing" if absent else "the versions of before are used"
+        message = f"Modules could not be installed, {what}: {cause.rstrip('.')}. The next restart tries again."
+        self._log.system(message)
+        self._failed_list = (wanted, ("modules_failed", message))
+        return self._failed_list[1]
 
     def _boot(self, settings: Settings) -> dict[str, Any]:
         grant = self._grant
-        return {
+        self._handed = {
             "instanceId": self._options.instance,
             "teamID": grant.teamID or settings.teamID,
             "teamId": grant.teamID or settings.teamID,
@@ -201,19 +255,16 @@ class Preparer:
             "credentialSecret": grant.credentialSecret,
             "publicPort": settings.weir.publicPort,
             "platformPort": settings.weir.platformPort,
-            "storage": {},
+            "storage": {"directory": str(self._options.away)},
+            "npm": str(self._shim),
+            "userDir": str(self._options.dir),
         }
-
-    def _cached(self, cache: Path) -> Settings | None:
-        try:
-            return msgspec.json.decode(read_if_there(cache) or b"", type=Settings)
-        except (OSError, msgspec.DecodeError):
-            return None
+        return self._handed
 
     def _write(self, path: Path, content: bytes) -> None:
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            write_changed(path, content)
+            write_durable(path, content)
         except OSError as error:  # only the next start without an appliance would miss it
             self._log.system(f"The settings could not be kept for later: {error.strerror}.")
 

@@ -20,6 +20,9 @@ CHUNK_BYTES = 65536
 _HIGH_FD = 20  # above all numbers a child is given, so that no dup2 overwrites a source
 # Ignoring is inherited, from us (SIGPIPE, SIGHUP) and from whoever started us (a script's `&` ignores SIGINT).
 _TO_DEFAULT = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
+# Like the kernel's own table of our children there is one of it in a process. What is not in it came to us as an
+# orphan (launcher/strays.py).
+_STARTED = set[int]()
 
 
 class SpawnFailed(Exception):
@@ -48,6 +51,7 @@ class Process:
         self.exited: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
         self._pidfd = pidfd
         self._outputs = outputs
+        _STARTED.add(pid)
         asyncio.get_running_loop().add_reader(pidfd, self._reap)
 
     @property
@@ -84,6 +88,7 @@ class Process:
         result = os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED | os.WNOHANG)
         if result is None:
             return
+        _STARTED.discard(self.pid)
         loop.remove_reader(self._pidfd)
         os.close(self._pidfd)
         for output in self._outputs:
@@ -166,6 +171,11 @@ def spawn(
             os.close(write)
     readers = [Output(pipes[number][0], *calls) for number, calls in (outputs or {}).items()]
     return Process(pid, pidfd, readers)
+
+
+def started_here(pid: int) -> bool:
+    """Whether a child of this process was started by `spawn` and has not been reaped."""
+    return pid in _STARTED
 
 
 def _spawn(argv: Sequence[str], env: Mapping[str, str], cwd: Path, fds: Mapping[int, int]) -> int:

@@ -35,6 +35,8 @@ class Info(Struct, frozen=True):
     reason: str
     message: str
     listening: bool
+    holding: bool = False  # the port is held for a Node-RED that takes it over shortly: clients wait
+    nextTryAt: str | None = None  # ISO 8601 UTC: when a crashed one is started again; None: not by itself
 
 
 class Command(Struct, frozen=True):
@@ -59,14 +61,17 @@ class StateReport(Struct, frozen=True):
     reason: str
     message: str
     at: str
+    holding: bool = False
+    nextTryAt: str | None = None
 
 
 class BootRequest(Struct, frozen=True):
-    """The one-use ticket, traded for credentials."""
+    """The one-use ticket, traded for credentials; again only with the same `proof`, a random word."""
 
     ticket: str
     instance: str
     pid: int
+    proof: str = ""
 
 
 class BootGrant(Struct, frozen=True):
@@ -79,6 +84,7 @@ class BootGrant(Struct, frozen=True):
     credentialSecret: str
     apiSecret: str
     teamID: str
+    spoolKey: str = ""  # what reports are marked with that wait on the disk
 
 
 class Weir(Struct, frozen=True):
@@ -92,6 +98,9 @@ class Weir(Struct, frozen=True):
     stack: str = ""
     memoryMb: int | None = None
     extraCa: str | None = None
+    crashPolicy: str = "safe"  # after a crash loop: retry for ever, safe mode, or stop
+    hotSpare: bool = False
+    installTimeout: float = 900.0  # seconds that an install of modules may take
 
 
 class Settings(Struct, frozen=True):
@@ -121,3 +130,45 @@ class LogPageMeta(Struct, frozen=True, omit_defaults=True):
     first_entry: str | None = None
     next_cursor: str | None = None
     previous_cursor: str | None = None
+
+
+class Sample(Struct, frozen=True, omit_defaults=True):
+    """What an instance takes at one moment (instance protocol §1.11); what is not known is left out.
+
+    `ts` ms since 1970; `ps` resident MB; `cpu` percent of one core since the sample before; `ela`, `el99` lag of the
+    event loop in s, mean and 99th percentile; counters since Node-RED's start: messages sent, handed to a node, sent
+    on a wire; ours: MB of V8's heap, used and its limit. From `ela` on Node-RED itself says so, which a flow can fake.
+    """
+
+    src: str
+    ts: int
+    ps: float | None = None
+    cpu: float | None = None
+    ela: float | None = None
+    el99: float | None = None
+    nrmsgs: int | None = None
+    nrrecv: int | None = None
+    nrsend: int | None = None
+    heap: float | None = None
+    heapLimit: float | None = None
+
+
+class Alert(Struct, frozen=True):
+    """Something that was too much on average of five minutes: `cpu`, `memory` and `heap` in percent of the limit,
+    `lag` in seconds. `since` ms since 1970."""
+
+    kind: str
+    average: float
+    threshold: float
+    since: int
+
+
+class ResourceReport(Struct, frozen=True):
+    """Body of `POST /projects/ID/resources`. `peakMb`: most memory of this run; limits are those that are enforced,
+    `cpuLimit` in percent of one core."""
+
+    sample: Sample
+    peakMb: float
+    cpuLimit: float | None = None
+    memoryLimitMb: float | None = None
+    alerts: list[Alert] = field(default_factory=list)

@@ -38,6 +38,7 @@ class Rendered(Struct, frozen=True):
     modules: dict[str, str] | None
     admin_root: str  # path of the editor, "" for the root
     memory_mb: int | None
+    install_timeout_s: float
 
 
 def render(document: Settings, options: Options) -> Rendered:
@@ -53,6 +54,7 @@ def render(document: Settings, options: Options) -> Rendered:
         modules=modules if listed is not None else None,
         admin_root=root,
         memory_mb=_memory(document, options),
+        install_timeout_s=_between(document.weir.installTimeout, 10, 7200),
     )
 
 
@@ -114,7 +116,7 @@ def _values(document: Settings, options: Options, tree: _Tree, root: str) -> dic
             "launcherVersion": __version__,
         },
     }
-    return values | _cors(tree) | _basic_auth(tree)
+    return values | _cors(tree)
 
 
 def _external_modules(tree: _Tree) -> dict[str, Any]:
@@ -161,12 +163,18 @@ def _cors(tree: _Tree) -> dict[str, Any]:
     return {"httpNodeCors": {"origin": tree.text("httpNodeCORS.origin", "*"), "methods": ",".join(methods)}}
 
 
-def _basic_auth(tree: _Tree) -> dict[str, Any]:
-    """Node-RED wants a bcrypt hash; anything else would leave the flows' pages open or broken."""
-    user, hashed = tree.text("httpNodeAuth.user"), tree.text("httpNodeAuth.pass")
-    if tree.text("httpNodeAuth.type") != "basic" or not user or not _BCRYPT.fullmatch(hashed):
-        return {}
-    return {"httpNodeAuth": {"user": user, "pass": hashed}}
+def _endpoints(document: Settings, tree: _Tree, root: str) -> str:
+    """The line about who may use the flows' pages, empty where everybody may. Node-RED wants a bcrypt hash; without
+    one nobody gets in, rather than everybody."""
+    user, hashed, kind = (tree.text(f"httpNodeAuth.{key}") for key in ("user", "pass", "type"))
+    if not kind:
+        return ""
+    options = {"type": kind, "httpAdminRoot": root, "forgeURL": document.forgeURL}
+    if kind == "basic":
+        options |= {"user": user, "pass": hashed}
+    if kind not in ("basic", "flowforge-user") or (kind == "basic" and not (user and _BCRYPT.fullmatch(hashed))):
+        options = {"type": "closed", "httpAdminRoot": root}
+    return f'    httpNodeAuth: plugin("endpoints.js").protect({_js(options)}),\n'
 
 
 def _javascript(values: dict[str, Any], document: Settings, options: Options, tree: _Tree, root: str) -> str:
@@ -187,6 +195,7 @@ module.exports = Object.assign(values, {{
     credentialSecret: plugin("boot.js").boot().credentialSecret,
     storageModule: plugin("storage.js"),
     adminAuth: plugin("auth.js").adminAuth({_js(auth)}),
+{_endpoints(document, tree, root)}\
     httpAdminMiddleware: frames({_js(_ancestors(document))}),
     logging: {{
         console: {{ level: "info", metrics: false, audit: false, handler: plugin("logger.js").handler }},
@@ -224,6 +233,10 @@ def _memory(document: Settings, options: Options) -> int | None:
         return options.memory_mb or document.weir.memoryMb
     memory = document.stack.get("memory")
     return int(memory) if isinstance(memory, str) and re.fullmatch(r"[1-9]\d{0,6}", memory) else None
+
+
+def _between(value: float, least: float, most: float) -> float:
+    return float(min(max(value, least), most))
 
 
 def _path(text: str) -> str:

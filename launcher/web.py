@@ -33,12 +33,13 @@ class Request(Struct, frozen=True):
 
 
 class Reply(Struct, frozen=True):
-    """A whole answer, or a stream when `chunks` is given."""
+    """A whole answer, or a stream when `chunks` is given, or one text frame of a WebSocket for each of `frames`."""
 
     status: int = 200
     body: bytes = b""
     content_type: str = "application/json"
     chunks: AsyncIterator[bytes] | None = None
+    frames: AsyncIterator[bytes] | None = None
 
 
 Handler = Callable[[Request], Awaitable[Reply]]
@@ -148,6 +149,7 @@ class _Connection:
 
     async def serve(self) -> None:
         while True:
+            request = None
             try:
                 async with asyncio.timeout(IDLE_S):
                     request = await self._request()
@@ -157,6 +159,9 @@ class _Connection:
             except h11.RemoteProtocolError as error:
                 reply = Bad(error.error_status_hint or 400, "bad_request", str(error)).reply()
             if reply is None:
+                return
+            if reply.frames is not None and request is not None:
+                await self._switch(request, reply.frames)
                 return
             await self._send(reply)
             if self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:
@@ -196,6 +201,12 @@ class _Connection:
                 async for chunk in chunks:
                     await self._write(h11.Data(data=chunk))
         await self._write(h11.EndOfMessage())
+
+    async def _switch(self, request: Request, frames: AsyncIterator[bytes]) -> None:
+        """Speak WebSocket from now on."""
+        from launcher.websocket import serve  # wsproto is loaded on first use: most launchers never need it
+
+        await serve(request, self._http.trailing_data[0], self._reader, self._writer, frames)
 
     async def _write(self, event: h11.Event) -> None:
         """Hand one event to the client and wait until it has room again; TimeoutError when it reads nothing."""

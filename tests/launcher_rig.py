@@ -48,8 +48,13 @@ class FakeAppliance:
         self.flows: list[dict[str, Any]] = []
         self.stored: dict[str, Any] = {}
         self.tickets = {"ticket-1"}
+        self.spent: dict[str, str] = {}  # by whom, as he proves it
+        self.secrets = dict(SECRETS)
+        self.storage_tokens: list[str] = []
+        self.audit_requests: list[tuple[str, str]] = []  # token and request id
         self.states: list[dict[str, Any]] = []
         self.audits: list[dict[str, Any]] = []
+        self.resources: list[dict[str, Any]] = []
         self.refuse_reports = False
         self.lose_boot_answer = False
         self.unwell = 0  # so many reports and audit events are answered with 503
@@ -64,6 +69,7 @@ class FakeAppliance:
         app.router.add_post("/api/v1/launchers/boot", self._boot)
         app.router.add_get("/api/v1/projects/{id}/settings", self._settings)
         app.router.add_post("/api/v1/projects/{id}/update-state", self._update)
+        app.router.add_post("/api/v1/projects/{id}/resources", self._resources)
         app.router.add_post("/logging/{id}/audit", self._audit)
         app.router.add_route("*", "/storage/{id}/{kind}", self._storage)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
@@ -83,19 +89,22 @@ class FakeAppliance:
 
     async def _boot(self, request: web.Request) -> web.Response:
         body = await request.json()
-        if body["ticket"] == "spent" or "spent" in self.tickets:
-            return web.json_response({"code": "ticket_spent", "error": "spent"}, status=409)
-        if body["ticket"] not in self.tickets:
-            return web.json_response({"code": "unauthorized", "error": "unauthorized"}, status=401)
-        self.tickets.remove(body["ticket"])
+        ticket, proof = body["ticket"], body["proof"]
+        if ticket not in self.tickets:
+            if ticket == "spent" or self.spent.get(ticket, proof) != proof:
+                return web.json_response({"code": "ticket_spent", "error": "spent"}, status=409)
+            if ticket not in self.spent:
+                return web.json_response({"code": "unauthorized", "error": "unauthorized"}, status=401)
+        self.tickets.discard(ticket)
+        self.spent[ticket] = proof
         if self.lose_boot_answer:
-            self.tickets, self.lose_boot_answer = {"spent"}, False
+            self.lose_boot_answer = False
             assert request.transport is not None
             request.transport.abort()
-        return web.json_response({**SECRETS, "teamID": "team123456"})
+        return web.json_response({**self.secrets, "teamID": "team123456"})
 
     async def _settings(self, request: web.Request) -> web.Response:
-        assert request.headers["Authorization"] == f"Bearer {SECRETS['token']}"
+        assert request.headers["Authorization"] == f"Bearer {self.secrets['token']}"
         return web.json_response(self.settings)
 
     async def _update(self, request: web.Request) -> web.Response:
@@ -106,10 +115,16 @@ class FakeAppliance:
         self.states.append(await request.json())
         return web.json_response({}, status=202)
 
+    async def _resources(self, request: web.Request) -> web.Response:
+        assert request.headers["Authorization"] == f"Bearer {self.secrets['token']}"
+        self.resources.append(await request.json())
+        return web.json_response({})
+
     async def _audit(self, request: web.Request) -> web.Response:
         if self._is_unwell():
             return web.json_response({"code": "unavailable", "error": "unwell"}, status=503)
         self.audits.append(await request.json())
+        self.audit_requests.append((_bearer(request), request.headers["X-Weir-Request"]))
         return web.Response()
 
     def _is_unwell(self) -> bool:
@@ -118,6 +133,12 @@ class FakeAppliance:
 
     async def _storage(self, request: web.Request) -> web.Response:
         kind = request.match_info["kind"]
+        self.storage_tokens.append(_bearer(request))
+        if _bearer(request) != self.secrets["nodeRedToken"]:
+            return web.json_response({"code": "unauthorized", "error": "unauthorized"}, status=401)
+        if kind == "deploys":
+            self.flows = (await request.json())["flows"]
+            return web.json_response({"result": "stored", "name": ""})
         if request.method == "POST":
             body = await request.json()
             if kind == "flows":
@@ -126,6 +147,10 @@ class FakeAppliance:
                 self.stored[kind] = body
             return web.json_response(body)
         return web.json_response(self.flows if kind == "flows" else self.stored.get(kind, {}))
+
+
+def _bearer(request: web.Request) -> str:
+    return request.headers.get("Authorization", "").removeprefix("Bearer ")
 
 
 class Rig:

@@ -9,6 +9,7 @@ const { portrait } = require("./portrait.js");
 
 const DEFAULT_LIFETIME_S = 1800;
 const ROLE_NAMES = { 5: "dashboard", 10: "viewer", 30: "member", 50: "owner", 99: "admin" };
+const ADMIN = 99;
 const MEMBER = 30;
 const VIEWER = 10;
 
@@ -83,4 +84,13 @@ async function scopeByRole(accessToken) {
   return role >= VIEWER ? "read" : "none";
 }
 
-module.exports = { exchange, profile, refresh, scopeByRole };
+/** Whether the platform would still give this `scope`; an administrator who is no member may only look. */
+async function stillHolds(accessToken, scope) {
+  const { role = 0 } = await membership(accessToken);
+  if (role === ADMIN) {
+    return true;
+  }
+  return role >= VIEWER && scope === (role >= MEMBER ? "*" : "read");
+}
+
+module.exports = { exchange, profile, refresh, scopeByRole, stillHolds };

@@ -10,6 +10,7 @@ const { backoffMs, pause } = require("./backoff.js");
 const { boot } = require("./boot.js");
 const { editors } = require("./editors.js");
 const { log } = require("./logger.js");
+const { asListed } = require("./modules.js");
 
 const MAX_QUEUE = 500;
 const MAX_EVENT_BYTES = 256 << 10;
@@ -62,7 +63,7 @@ class AuditQueue {
     for (let failures = 0; this.waiting.length > 0; ) {
       const first = this.waiting[0];
       const error = await this.post(first);
-      if (error !== null && !error.definite) {
+      if (error?.passing) {
         failures += 1;
         await pause(backoffMs(failures, RETRY), { unref: true });
         continue;
@@ -106,7 +107,7 @@ function handler() {
   return (message) => {
     try {
       if (isWanted(message.event)) {
-        queue.add(message);
+        queue.add(asListed(message));
       }
     } catch (error) {
       log("warn", `An audit event could not be sent: ${error.message}`);

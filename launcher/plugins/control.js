@@ -13,6 +13,7 @@ const MAX_LINE_BYTES = 1 << 20;
 /** Reports the launcher has not read yet; beyond it they are dropped, newest first. */
 const MAX_UNSENT_BYTES = 256 << 10;
 
+const commands = new Map();
 let socket = null;
 let rest = Buffer.alloc(0);
 
@@ -35,11 +36,10 @@ function readSome(fd, buffer, deadline) {
 }
 
 /**
- * Node-RED's settings need the document while they load, so the first line is read before the event loop
+ * Node-RED's settings need the document while they load, so the first lines are read before the event loop
  * runs.
  */
-function readFirstLine(fd) {
-  const deadline = Date.now() + BOOT_DEADLINE_MS;
+function readLine(fd, deadline) {
   const buffer = Buffer.alloc(65_536);
   for (;;) {
     const end = rest.indexOf(10);
@@ -56,22 +56,56 @@ function readFirstLine(fd) {
   }
 }
 
-function parseBoot(line) {
+function parse(line) {
   try {
-    return JSON.parse(line).boot;
+    return JSON.parse(line);
   } catch {
     // The parser's own message quotes the text, and that text is secret.
-    throw new Error("The first line of the launcher is not JSON.");
+    throw new Error("A first line of the launcher is not JSON.");
+  }
+}
+
+/** Says that all is loaded, and sleeps in the kernel until the launcher lets it take over: hours, for a spare. */
+function waitForTurn(opened, fd) {
+  opened._handle.setBlocking(true);
+  fs.writeSync(fd, '{"event":"warm"}\n');
+  const line = readLine(fd, Infinity);
+  opened._handle.setBlocking(false);
+  return parse(line);
+}
+
+/** One line of the launcher: `{"<command>": value}`. A command nobody registered for is ignored by contract. */
+function obey(line) {
+  let document;
+  try {
+    document = JSON.parse(line);
+  } catch {
+    return;
+  }
+  for (const [command, value] of Object.entries(document ?? {})) {
+    try {
+      commands.get(command)?.(value);
+    } catch (error) {
+      log("error", `The launcher's command ${command} failed: ${error.message}`);
+    }
   }
 }
 
 function received(chunk) {
   rest = Buffer.concat([rest, chunk]);
-  // No command exists yet for Node-RED; unknown ones are ignored by contract, so lines are only taken off.
   const end = rest.lastIndexOf(10);
-  if (end >= 0 || rest.length > MAX_LINE_BYTES) {
-    rest = rest.subarray(end >= 0 ? end + 1 : rest.length);
+  if (end < 0) {
+    rest = rest.length > MAX_LINE_BYTES ? Buffer.alloc(0) : rest;
+    return;
   }
+  const lines = rest.subarray(0, end).toString("utf8");
+  rest = rest.subarray(end + 1);
+  lines.split("\n").forEach(obey);
+}
+
+/** Calls `act(value)` for each `{"<command>": value}` of the launcher; one owner per command. */
+function on(command, act) {
+  commands.set(command, act);
 }
 
 function lost(error) {
@@ -83,17 +117,27 @@ function lost(error) {
   log("warn", `The launcher is gone${cause}: the flows carry on without it until a restart.`);
 }
 
-/** Opens the channel on `fd`, waits for the first line, returns its document. Throws when there is none. */
-function open(fd) {
+/**
+ * Opens the channel on `fd`, waits for the boot document, returns it. Throws when there is none. A launcher that
+ * wants a successor first sends `{"standby": …}`: then `getReady` is called, and the boot document comes when its
+ * turn does.
+ */
+function open(fd, getReady) {
   // The socket first: it makes the descriptor non-blocking, so a silent launcher meets the deadline above.
   const opened = new net.Socket({ fd, readable: true, writable: true, manualStart: true });
-  const document = parseBoot(readFirstLine(fd));
+  let first = parse(readLine(fd, Date.now() + BOOT_DEADLINE_MS));
+  if (first.standby) {
+    getReady();
+    first = waitForTurn(opened, fd);
+  }
   socket = opened;
   socket.on("error", lost);
   socket.on("close", () => lost(null));
   socket.on("data", received);
   socket.unref();
-  return document;
+  // What came in one piece with the document; its owners register while the settings load.
+  setImmediate(received, Buffer.alloc(0)).unref();
+  return first.boot;
 }
 
 /** Sends one report; dropped when the launcher is gone or does not read. */
@@ -103,4 +147,4 @@ function send(report) {
   }
 }
 
-module.exports = { open, send };
+module.exports = { on, open, send };

@@ -16,6 +16,8 @@ const control = require("./control.js");
 const { log } = require("./logger.js");
 
 const REFRESH_AT = 0.8;
+/** How soon a role that was taken away is noticed, in open editors too. */
+const LOOK_MS = 20_000;
 const RETRY = { baseMs: 2_000, capMs: 30_000 };
 /** How long one request of the editor waits for the platform's word on its user. */
 const EVALUATION_MS = 5_000;
@@ -61,6 +63,7 @@ class Editors {
     }
     this.restore();
     clearTimeout(this.records.get(profile.username)?.timer);
+    clearTimeout(this.records.get(profile.username)?.lookTimer);
     this.records.delete(profile.username);
     const record = { profile, ...FRESH, admittedAt: Date.now() };
     this.records.set(profile.username, record);
@@ -116,11 +119,38 @@ class Editors {
 
   apply(record, grant, scope) {
     record.refreshToken = grant.refreshToken ?? record.refreshToken;
+    record.accessToken = grant.accessToken;
     record.expiresAt = Date.now() + grant.lifetimeS * 1000;
     record.failures = 0;
     this.allow(record, scope);
     this.schedule(record, grant.lifetimeS * 1000 * REFRESH_AT);
+    this.lookAgain(record);
     this.keep();
+  }
+
+  lookAgain(record) {
+    clearTimeout(record.lookTimer);
+    record.lookTimer = setTimeout(() => this.look(record), boot().editorsLookMs ?? LOOK_MS);
+    record.lookTimer.unref();
+  }
+
+  /** Whether the person may still do what he could; in doubt his login is evaluated anew. Never rejects. */
+  async look(record) {
+    let doubt = false;
+    try {
+      doubt = !(await account.stillHolds(record.accessToken, record.scope));
+    } catch (error) {
+      doubt = [401, 403, 404].includes(error.status);
+    }
+    if (!this.isOurs(record)) {
+      return;
+    }
+    if (doubt) {
+      await this.renew(record);
+    }
+    if (this.isOurs(record)) {
+      this.lookAgain(record);
+    }
   }
 
   schedule(record, ms) {
@@ -193,6 +223,7 @@ class Editors {
 
   remove(record) {
     clearTimeout(record.timer);
+    clearTimeout(record.lookTimer);
     this.records.delete(record.profile.username);
     this.permissionsOf(record.profile.username).length = 0;
     this.keep();

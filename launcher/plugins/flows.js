@@ -1,8 +1,15 @@
 "use strict";
 /** Tells from Node-RED's events when the flows are loaded, have started, or have stopped and why. */
 
+const MOST_NAMES = 50;
 /** Credentials that cannot be decrypted are reset and the flows start all the same. */
 const STARTS_ANYWAY = "notification.warnings.credentials_load_failed_reset";
+
+/** Names of the node types or modules that are not there, in bounds. */
+function missing({ types, modules }) {
+  const names = types ?? modules?.map((each) => each?.module) ?? [];
+  return names.slice(0, MOST_NAMES).map((name) => String(name).slice(0, 100));
+}
 
 /**
  * Watches `events` (RED.events).
@@ -11,11 +18,11 @@ const STARTS_ANYWAY = "notification.warnings.credentials_load_failed_reset";
 function watch(events, { loaded, settled, report }) {
   let last = "";
 
-  function stopped(reason) {
-    const state = `stopped ${reason}`;
+  function stopped(reason, names = []) {
+    const state = `stopped ${reason} ${names}`;
     if (state !== last) {
       last = state;
-      report({ event: "flows-stopped", reason });
+      report({ event: "flows-stopped", value: { reason, names } });
     }
   }
 
@@ -33,7 +40,7 @@ function watch(events, { loaded, settled, report }) {
       loaded();
     } else if (payload.state !== "start") {
       // Missing types or modules, safe mode, stopped by the user: the editor is where people repair that.
-      stopped(payload.error ?? "stopped");
+      stopped(payload.error ?? "stopped", missing(payload));
       settled();
     }
   });

@@ -79,6 +79,22 @@ function browserOrigin(req) {
   return `${scheme}://${host}`;
 }
 
+/** Where the login goes on: at the platform that nginx names, else at `platform`. */
+function authorizeURL(req, { platform, scope, redirectUri, state, verifier }) {
+  const named = header(req, "x-weir-platform");
+  const origin = /^https?:\/\/[^\s/?#@]+$/.test(named) ? named : platform.replace(/\/$/, "");
+  const query = new URLSearchParams({
+    response_type: "code",
+    client_id: boot().clientID,
+    redirect_uri: redirectUri,
+    scope,
+    state,
+    code_challenge: sha256(verifier).toString("base64url"),
+    code_challenge_method: "S256",
+  });
+  return `${origin}/account/authorize?${query}`;
+}
+
 class WeirStrategy {
   /**
    * @param {{httpAdminRoot?: string, forgeURL: string}} options
@@ -118,22 +134,8 @@ class WeirStrategy {
     const lifetime = `Max-Age=${ATTEMPT_MS / 1000}`;
     const attributes = `Path=${this.startPath}; ${lifetime}; HttpOnly; SameSite=Lax${secure}`;
     req.res.append("Set-Cookie", `${this.cookieName}=${browser}; ${attributes}`);
-    this.redirect(this.authorizeURL(req, { redirectUri, state, verifier }));
-  }
-
-  authorizeURL(req, { redirectUri, state, verifier }) {
-    const named = header(req, "x-weir-platform");
-    const platform = /^https?:\/\/[^\s/?#@]+$/.test(named) ? named : this.forgeURL.replace(/\/$/, "");
-    const query = new URLSearchParams({
-      response_type: "code",
-      client_id: boot().clientID,
-      redirect_uri: redirectUri,
-      scope: `editor-${version}`,
-      state,
-      code_challenge: sha256(verifier).toString("base64url"),
-      code_challenge_method: "S256",
-    });
-    return `${platform}/account/authorize?${query}`;
+    const scope = `editor-${version}`;
+    this.redirect(authorizeURL(req, { platform: this.forgeURL, scope, redirectUri, state, verifier }));
   }
 
   async finish(req) {
@@ -174,4 +176,4 @@ class WeirStrategy {
   }
 }
 
-module.exports = { Attempts, WeirStrategy };
+module.exports = { Attempts, WeirStrategy, authorizeURL, browserOrigin, cookie, random, sha256 };

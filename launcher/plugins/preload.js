@@ -42,11 +42,14 @@ function attach(gate) {
     settled: () => gate.settle(),
     report: send,
   });
+  require("./metrics.js").start(red.hooks, send);
+  require("./modules.js").install(process.mainModule.filename);
 }
 
 function receiveBoot(controlFd) {
   try {
-    require("./boot.js").provide(require("./control.js").open(controlFd));
+    const getReady = () => require("./standby.js").load(process.argv[1]);
+    require("./boot.js").provide(require("./control.js").open(controlFd, getReady));
   } catch (error) {
     require("./logger.js").log("fatal", `Node-RED cannot start: ${error.message}`);
     process.exit(1);
@@ -55,15 +58,19 @@ function receiveBoot(controlFd) {
 
 function start(listenFd, controlFd) {
   dropOwnFlag();
-  // When the launcher dies its pipes break; a failed write there must not end the flows.
-  process.stdout.on("error", () => {});
-  process.stderr.on("error", () => {});
+  [process.stdout, process.stderr].forEach(require("./output.js").bound);
+  require("./npmversion.js").answerFromFile();
   receiveBoot(controlFd);
   const { ListenGate } = require("./listen.js");
   const { send } = require("./control.js");
   const limitMs = require("./boot.js").boot().flowsStartLimitMs ?? FLOWS_START_LIMIT_MS;
   const gate = new ListenGate(listenFd, limitMs);
-  gate.install(() => nodeRed()?.server, () => send({ event: "listening" }));
+  const ownServer = () => nodeRed()?.server;
+  gate.install(ownServer, () => {
+    // No request is read before this: the event comes before the first turn of the loop that could.
+    require("./endpoints.js").watch(ownServer());
+    send({ event: "listening" });
+  });
   // Ticks run after red.js's own lines and before the promise in which it starts the runtime.
   process.nextTick(attach, gate);
 }

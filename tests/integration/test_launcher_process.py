@@ -139,7 +139,7 @@ async def test_a_program_that_can_not_be_started_is_named(tmp_path: Path, progra
 async def test_neither_descriptors_nor_zombies_are_left(tmp_path: Path) -> None:
     before = open_descriptors()
     for number in range(10):
-        control, lines = Control(lambda: None, Kept()), Splitter(lambda line: None)
+        control, lines = Control({}, Kept()), Splitter(lambda line: None)
         program = "/bin/true" if number % 2 else "/nothing/there"
         try:
             outputs = {1: (lines.feed, lines.flush)}

@@ -124,7 +124,7 @@ async def test_missing_types_leave_the_editor_open(appliance: FakeAppliance, nod
     appliance.stored["flows"] = [TAB, {"id": "x", "z": "tab", "type": "nowhere-to-be-found", "wires": []}]
     await node_red.up()
     assert await get(node_red.url) == 200
-    assert node_red.events("flows-stopped")[0]["reason"] == "missing-types"
+    assert node_red.events("flows-stopped")[0]["value"]["reason"] == "missing-types"
     assert not node_red.events("flows-started")
 
 
@@ -141,7 +141,7 @@ async def test_safe_mode_leaves_the_editor_open(appliance: FakeAppliance, node_r
     node_red.extra_env["NODE_RED_ENABLE_SAFE_MODE"] = "true"
     await node_red.up()
     assert await get(node_red.url) == 200
-    assert node_red.events("flows-stopped")[0]["reason"] == "safe-mode"
+    assert node_red.events("flows-stopped")[0]["value"]["reason"] == "safe-mode"
 
 
 async def test_flows_that_never_start_do_not_hold_the_editor(appliance: FakeAppliance, node_red: NodeRed) -> None:

@@ -16,6 +16,9 @@ async def test_the_parts_of_the_plugins() -> None:
         built_stack().node,
         "--test",
         str(ROOT / "tests" / "plugins" / "parts.test.js"),
+        str(ROOT / "tests" / "plugins" / "metrics.test.js"),
+        str(ROOT / "tests" / "plugins" / "control.test.js"),
+        str(ROOT / "tests" / "plugins" / "away.test.js"),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )

@@ -32,6 +32,8 @@ class FakeAppliance:
         self.refresh_has_scope = True
         self.lifetime_s = 1800
         self.refused_users: set[str] = set()
+        self.http_tokens: set[str] = set()
+        self.checks = 0
         self.refreshes = 0
         self.codes: dict[str, dict[str, str]] = {}
         self.refresh_tokens: dict[str, str] = {}
@@ -60,6 +62,7 @@ class FakeAppliance:
                 web.post("/storage/{id}/{what}", self._post),
                 web.post("/logging/{id}/audit", self._audit),
                 web.post("/account/token", self._token),
+                web.get("/account/check/http/{id}", self._check_http),
                 web.get("/api/v1/user", self._user),
                 web.get("/api/v1/teams/{team}/user", self._membership),
             ]
@@ -86,6 +89,14 @@ class FakeAppliance:
         code = secrets.token_urlsafe(16)
         self.codes[code] = {**query, "user": user}
         return f"{query['redirect_uri']}?{urlencode({'code': code, 'state': query['state']})}"
+
+    async def _check_http(self, request: web.Request) -> web.Response:
+        assert request.match_info["id"] == INSTANCE
+        self.checks += 1
+        token = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        user = self.access_tokens.get(token)
+        good = token in self.http_tokens or (user is not None and user not in self.refused_users)
+        return web.Response(status=200 if good else 401)
 
     # -- storage ---------------------------------------------------------------------------------------------
 

@@ -30,6 +30,7 @@ const use = (name) => require(plugins + "/" + name + ".js");
 module.exports = Object.assign(%(plain)s, {
   adminAuth: use("auth").adminAuth({ httpAdminRoot: "/", forgeURL: %(forge)s }),
   storageModule: use("storage"),
+  httpNodeAuth: %(endpoints)s ? use("endpoints").protect(%(endpoints)s) : undefined,
   credentialSecret: use("boot").boot().credentialSecret,
   logging: {
     console: { level: "info", metrics: false, audit: false, handler: use("logger").handler },
@@ -66,7 +67,8 @@ class NodeRed:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "package.json").write_text('{"name": "test", "version": "0.0.1", "private": true}')
         settings = {"flowFile": "flows.json", "uiHost": "127.0.0.1", "runtimeState": {"enabled": True}, **plain}
-        values = {"plugins": str(PLUGINS), "plain": settings, "forge": appliance.url}
+        endpoints = settings.pop("endpoints", None)
+        values = {"plugins": str(PLUGINS), "plain": settings, "forge": appliance.url, "endpoints": endpoints}
         text = SETTINGS % {name: json.dumps(value) for name, value in values.items()}
         (folder / "settings.js").write_text(text)
 
@@ -118,6 +120,11 @@ class NodeRed:
 
     def events(self, name: str) -> list[dict[str, Any]]:
         return [report for report in self.reports if report["event"] == name]
+
+    def tell(self, document: dict[str, Any]) -> None:
+        """What the launcher says over the control channel."""
+        assert self._control is not None
+        self._control.write(json.dumps(document).encode() + b"\n")
 
     def said(self, text: str) -> bool:
         return any(text in line for line in self.lines)

@@ -30,6 +30,7 @@ async def fake() -> AsyncIterator[FakeAppliance]:
 async def client(fake: FakeAppliance, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Appliance]:
     monkeypatch.setattr(appliance, "RETRY_CAP_S", 0.005)
     made = Appliance(fake.url, "i1")
+    await made.boot("ticket-1")
     delivering = asyncio.create_task(made.deliver())
     yield made
     delivering.cancel()
@@ -63,6 +64,7 @@ async def test_an_absent_appliance_costs_no_more_than_the_bound_and_never_the_ne
         client.audit({"event": "crashed", "__launcherLog": ["x" * 30_000]})
         client.report(report(number))
     assert client.waiting_bytes <= QUEUE_BYTES
+    await client.boot("ticket-1")
     delivering = asyncio.create_task(client.deliver())
     assert await client.flush(10)
     delivering.cancel()

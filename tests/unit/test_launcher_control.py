@@ -19,7 +19,7 @@ def child_of(control: Control) -> int:
 
 async def test_what_node_red_keeps_reaches_its_successor_and_nobody_else() -> None:
     kept, heard = Kept(), list[str]()
-    first = Control(lambda: heard.append("listening"), kept)
+    first = Control({"listening": lambda _: heard.append("listening")}, kept)
     child = child_of(first)
     first.attach()
     people = {"editors": [{"profile": {"username": "ada"}, "refreshToken": "ffu_x"}]}
@@ -30,7 +30,7 @@ async def test_what_node_red_keeps_reaches_its_successor_and_nobody_else() -> No
     first.close()
     os.close(child)
 
-    second = Control(lambda: None, kept)
+    second = Control({}, kept)
     child = child_of(second)
     second.boot({"instanceId": "i"})
     sent = msgspec.json.decode(os.read(child, 65536))
@@ -42,25 +42,26 @@ async def test_what_node_red_keeps_reaches_its_successor_and_nobody_else() -> No
 
 async def test_a_flow_that_floods_the_channel_fills_no_queue() -> None:
     heard = list[str]()
-    control = Control(lambda: heard.append("listening"), Kept())
+    control = Control({"known": lambda value: heard.append(msgspec.json.decode(value, type=str))}, Kept())
     child = child_of(control)
     control.attach()
     os.set_blocking(child, False)
-    for line in (b'{"event":"listening"}', b'{"event":"flows-started"}', b"[" * 2000, b'{"event":7}', b'{"x":1}'):
+    os.write(child, b'{"event":"known","value":"first"}\n')
+    for line in (b'{"event":"known","value":1}', b'{"event":"strange"}', b"[" * 2000, b'{"event":7}', b'{"x":1}'):
         for _ in range(1000):
             with contextlib.suppress(BlockingIOError):
                 os.write(child, line + b"\n")
         await asyncio.sleep(0)
     os.close(child)
     await eventually(lambda: control.ended)
-    assert heard == ["listening"]
+    assert heard == ["first"], "what is no such event, or not of its kind, reaches nobody and ends nothing"
     control.close()
 
 
 async def test_what_is_kept_grows_no_longer_than_it_came_and_is_json() -> None:
     """Numbers grow when they are read and written again; a boot document too long for the socket would never arrive."""
     kept = Kept()
-    first = Control(lambda: None, kept)
+    first = Control({}, kept)
     child = child_of(first)
     first.attach()
     value = b"[" + b",".join([b"1e15"] * 12_000) + b"]"
@@ -70,7 +71,7 @@ async def test_what_is_kept_grows_no_longer_than_it_came_and_is_json() -> None:
     os.close(child)
     await eventually(lambda: first.ended)
     first.close()
-    second = Control(lambda: None, kept)
+    second = Control({}, kept)
     child = child_of(second)
     second.boot({"instanceId": "i"})
     sent = os.read(child, 1 << 20)

@@ -46,6 +46,7 @@ def evaluated(tmp_path: Path, settings: dict[str, Any], **fields: Any) -> dict[s
         "boot.js": "exports.boot = () => ({credentialSecret: 'from boot'});",
         "storage.js": "module.exports = {isStorage: true};",
         "auth.js": "exports.adminAuth = (options) => options;",
+        "endpoints.js": "exports.protect = (options) => options;",
         "logger.js": "exports.handler = () => () => {};",
         "audit.js": "exports.handler = () => () => {};",
     }.items():
@@ -144,7 +145,8 @@ def test_values_of_the_wrong_kind_are_as_if_not_given(tmp_path: Path) -> None:
     wrong |= {"debugMaxLength": True, "apiMaxLength": 5, "httpNodeCORS": []}
     read = evaluated(tmp_path, wrong)
     assert read["disableEditor"] is False and read["debugMaxLength"] == 1000
-    assert "httpNodeAuth" not in read and "httpNodeCors" not in read
+    assert read["httpNodeAuth"]["type"] == "closed", "nobody gets in, rather than everybody"
+    assert "httpNodeCors" not in read
 
 
 def test_v8_flags_stand_before_the_script(tmp_path: Path) -> None:
