@@ -12,9 +12,11 @@ from urllib.parse import quote
 import msgspec
 from textual.app import App
 from textual.binding import Binding, BindingType
+from textual.events import Key
 
 from appliance.schema.box import BoxStatus
 from appliance.schema.instances import Instance, Instances, InstanceStatus
+from appliance.schema.resources import InstanceResources
 from tui import crash, keys
 from tui.address import Address
 from tui.client import Client
@@ -61,6 +63,7 @@ class WeirApp(App[None]):
         self._dirty = False
         self._typed_at = time.monotonic()
         self._wanted = asyncio.Event()
+        self._measured = asyncio.Event()  # set: the status is to be asked for now
         self._main: asyncio.AbstractEventLoop | None = None
 
     def on_mount(self) -> None:
@@ -72,8 +75,10 @@ class WeirApp(App[None]):
     async def on_unmount(self) -> None:
         await self.client.close()
 
-    def on_key(self) -> None:
+    def on_key(self, event: Key) -> None:
         self._typed_at = time.monotonic()
+        if self.screen_stack and isinstance(self.screen, Frame) and self.screen.takes(event):
+            event.prevent_default()
 
     @property
     def fault(self) -> Exception | None:
@@ -112,6 +117,8 @@ class WeirApp(App[None]):
             self._changed()
         if event.kind == "reset" or (event.kind == OPEN and not self.known.loaded):
             self.reload()
+        elif event.kind.startswith("problem."):
+            self._measured.set()
         elif event.kind.startswith("instance."):
             try:
                 await self._instance_event(event)
@@ -125,6 +132,10 @@ class WeirApp(App[None]):
         elif event.kind == "instance.state":
             status = msgspec.json.decode(event.data, type=InstanceStatus)
             if not self.known.set_meta(status.id, status.meta):
+                await self._fetch(about.id)
+        elif event.kind == "instance.resources":
+            told = msgspec.json.decode(event.data, type=InstanceResources)
+            if not self.known.set_resources(told.id, told.resources):
                 await self._fetch(about.id)
         elif event.kind == "instance.changed":
             await self._fetch(about.id)
@@ -161,7 +172,11 @@ class WeirApp(App[None]):
                 with contextlib.suppress(BoxError):
                     self.known.status = await self.client.get("/box/status", BoxStatus)
                 self._changed()
-            await asyncio.sleep(self.profile.status_s)
+            self._measured.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self.profile.status_s):
+                    await self._measured.wait()
+            await asyncio.sleep(self.profile.repaint_s)  # several problems at once are one question
 
     def _on_lost(self, error: BoxError) -> None:
         self.known.lost = error.message.rstrip(".")

@@ -12,22 +12,14 @@ from pathlib import Path
 import psutil
 from msgspec import Struct
 
-from appliance.model import Desired, Subject
+from appliance.model import Subject
 from appliance.schema.box import ApplianceStatus, BoxStatus, HostStatus, Problem, StatusInstance
 from appliance.schema.instances import Instance
 from appliance.services.conditions import Condition, Conditions
 from appliance.services.context import Context
+from appliance.services.health.health import Health
 from appliance.services.instances import Instances
-from appliance.services.stacks import Stacks
-from appliance.store import instances as rows
 from appliance.system import tls
-
-DISK_LOW_FRACTION = 0.05
-DISK_LOW_BYTES = 500 * 1024 * 1024
-MEMORY_LOW_FRACTION = 0.05
-LOOK_EVERY_S = 30.0
-_MIB = 1024 * 1024
-_WANTS_STACK = (Desired.RUNNING, Desired.STOPPED)
 
 
 class Usage(Struct, frozen=True):
@@ -62,18 +54,17 @@ class Box:
         context: Context,
         *,
         instances: Instances,
-        stacks: Stacks,
+        health: Health,
         conditions: Conditions,
         ready: Callable[[], bool],
         usage: Callable[[Path], Usage] = measure,
     ) -> None:
         self._context = context
         self._instances = instances
-        self._stacks = stacks
+        self._health = health
         self._conditions = conditions
         self._ready = ready
         self._usage = usage
-        self._missing_stacks: set[str] = set()
         self._started_at = context.clock()
         psutil.cpu_percent(interval=None)  # the first call only marks where the next one begins to count
 
@@ -91,7 +82,7 @@ class Box:
                 disk_used_bytes=usage.disk_used_bytes,
                 disk_total_bytes=usage.disk_total_bytes,
             ),
-            problems=await self._problems(subject, listed, usage),
+            problems=await self._problems(subject, listed),
         )
 
     async def problems(self, subject: Subject) -> list[Problem]:
@@ -100,16 +91,10 @@ class Box:
 
     async def watch(self) -> None:
         """Look for ever, so that people are told of a full disk before they ask."""
-        while True:
-            await self._judge(await asyncio.to_thread(self._usage, self._context.home.root))
-            await asyncio.sleep(LOOK_EVERY_S)
+        await self._health.run()
 
-    async def _judge(self, usage: Usage) -> None:
-        self._weigh(usage)
-        await self._look_for_stacks()
-
-    async def _problems(self, subject: Subject, listed: list[Instance], usage: Usage) -> list[Problem]:
-        await self._judge(usage)
+    async def _problems(self, subject: Subject, listed: list[Instance]) -> list[Problem]:
+        await self._health.refresh()
         seen = {instance.id for instance in listed}
         current = self._conditions.current()
         return [condition.problem() for condition in current if _may_see(subject, condition, seen)]
@@ -131,55 +116,6 @@ class Box:
             ca_fingerprint=fingerprint,
         )
 
-    def _weigh(self, usage: Usage) -> None:
-        free, total = usage.disk_free_bytes, usage.disk_total_bytes
-        if free < DISK_LOW_BYTES or free < total * DISK_LOW_FRACTION:
-            self._conditions.raise_(
-                "disk_low",
-                title="The disk is nearly full",
-                cause=f"The disk that holds {self._context.home.root} has little space left.",
-                evidence=f"{free // _MIB} MiB of {total // _MIB} MiB are free",
-                next_step="Free some space, for example old logs and backups; when it is full, no deploy can be kept.",
-            )
-        else:
-            self._conditions.clear("disk_low")
-        self._weigh_memory(usage)
-
-    def _weigh_memory(self, usage: Usage) -> None:
-        free = usage.memory_total_bytes - usage.memory_used_bytes
-        if free < usage.memory_total_bytes * MEMORY_LOW_FRACTION:
-            self._conditions.raise_(
-                "memory_low",
-                title="The memory is nearly used up",
-                cause="The programs of this box together need almost all of its memory.",
-                evidence=f"{free // _MIB} MiB of {usage.memory_total_bytes // _MIB} MiB are available",
-                next_step="Suspend an instance that is not needed: weir instance list",
-            )
-        else:
-            self._conditions.clear("memory_low")
-
-    async def _look_for_stacks(self) -> None:
-        """Of all instances, whoever asks; a stack that nobody wants any more is no problem either."""
-        listed = [
-            instance for instance in await self._context.store.read(rows.every) if instance.desired in _WANTS_STACK
-        ]
-        built = await self._stacks.resolve_all({instance.stack_name for instance in listed})
-        wanted: dict[str, list[str]] = {}
-        for instance in listed:
-            if built[instance.stack_name] is None:
-                wanted.setdefault(instance.stack_name, []).append(instance.name)
-        for name in self._missing_stacks - wanted.keys():
-            self._conditions.clear(f"stack_missing:{name}")
-        for name, names in wanted.items():
-            self._conditions.raise_(
-                f"stack_missing:{name}",
-                title=f"The stack {name} is not built",
-                cause="Instances that need it can't start.",
-                evidence=f"wanted by {', '.join(names[:5])}",
-                next_step=f"Run: weir stack build {name}",
-            )
-        self._missing_stacks = set(wanted)
-
 
 def _may_see(subject: Subject, condition: Condition, seen: set[str]) -> bool:
     return (subject.admin and subject.team_ids is None) or (condition.about is not None and condition.about in seen)
@@ -195,6 +131,8 @@ def _instance(instance: Instance) -> StatusInstance:
         url=instance.url,
         reason=instance.meta.reason,
         message=instance.meta.message,
+        cpu_percent=instance.resources.cpu_percent if instance.resources else None,
+        memory_bytes=instance.resources.memory_bytes if instance.resources else None,
     )
 
 

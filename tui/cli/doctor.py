@@ -1,40 +1,32 @@
-"""`weir doctor`: everything a client can check from outside, each finding with the next step."""
+"""`weir doctor`: what the box says of itself and what can be seen from outside, each finding with the next step."""
 
 from __future__ import annotations
 
-import os
 import shutil
 import socket
 import ssl
+import sys
 import time
 from datetime import UTC, datetime
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import msgspec
-from msgspec import Struct
 
 from appliance.schema.box import BoxStatus, Problem
 from appliance.schema.instances import Stacks
 from tui.cli.box import Box
-from tui.cli.session import Session, print_json
+from tui.cli.local import Finding, local_findings
+from tui.cli.session import Session, print_json, print_object
 from tui.errors import BoxError
 from tui.signs import BAD
-from tui.text import percent, plural, size, visible
+from tui.text import percent, plural, size, visible, wrapped
 from tui.wire import decode
 
 FULL_SHARE = 0.95
 CERTIFICATE_DAYS = 14
 PROBE_S = 5.0
-
-
-class Finding(Struct, frozen=True):
-    """One check. `next_step` is empty when all is well."""
-
-    name: str
-    ok: bool
-    detail: str
-    next_step: str = ""
+INDENT = 15
+NOT_RUNNING = frozenset({"not_running", "no_box"})
 
 
 def examine(session: Session, *, as_json: bool) -> bool:
@@ -52,7 +44,22 @@ def examine(session: Session, *, as_json: bool) -> bool:
     return all(each.ok for each in findings) and not problems
 
 
+def show_problems(session: Session, *, as_json: bool) -> None:
+    """Print what the box itself knows to be wrong. Raises BoxError."""
+    with session.box() as box:
+        problems = decode(box.get("/box/status"), BoxStatus).problems
+    if as_json:
+        print_object(problems)
+        return
+    for problem in problems:
+        _print_problem(problem)
+    if not problems:
+        print("No problem is known")
+
+
 def _findings(session: Session) -> tuple[list[Finding], list[Problem]]:
+    """What the box says of itself, and what its directory says; what both say is told once."""
+    local = local_findings(session)
     started = time.monotonic()
     try:
         with session.box() as box:
@@ -61,15 +68,20 @@ def _findings(session: Session) -> tuple[list[Finding], list[Problem]]:
             found = [
                 Finding("appliance", True, f"answers at {session.address.label} in {answer_ms:.0f} ms"),
                 _readiness(status),
-                _memory(status),
-                _disk(status.host.disk_used_bytes, status.host.disk_total_bytes),
-                _stacks(box),
                 _front_door(box, status),
+                *(_untold(local, status) or [_memory(status), _disk(status), _stacks(box)]),
                 *_instances(status),
             ]
     except BoxError as error:
-        return [Finding("appliance", False, error.message, error.hint), *_offline(session)], []
+        rest = [each for each in local if each.key != "not_running"]
+        return [Finding("appliance", False, error.message, error.hint), *rest], []
     return found, status.problems
+
+
+def _untold(local: list[Finding], status: BoxStatus) -> list[Finding]:
+    """It answers, so it runs, whatever the directory looks like; and its web server was asked already."""
+    told = {problem.key for problem in status.problems} | NOT_RUNNING
+    return [each for each in local if each.key not in told and not (each.ok and each.name in ("process", "nginx"))]
 
 
 def _readiness(status: BoxStatus) -> Finding:
@@ -85,7 +97,8 @@ def _memory(status: BoxStatus) -> Finding:
     return Finding("memory", not full, detail, "Stop an instance, or give the box more memory." if full else "")
 
 
-def _disk(used: int, total: int) -> Finding:
+def _disk(status: BoxStatus) -> Finding:
+    used, total = status.host.disk_used_bytes, status.host.disk_total_bytes
     detail = f"{percent(used, total)} of {size(total)} used"
     full = total > 0 and used / total > FULL_SHARE
     return Finding("disk", not full, detail, "Free space: deploys fail when the disk is full." if full else "")
@@ -149,45 +162,26 @@ def _days_left(address: str, port: int, name: str, authority: str | None) -> int
     return int((until - datetime.now(UTC).timestamp()) // 86400)
 
 
-def _offline(session: Session) -> list[Finding]:
-    """What can still be looked at when nobody answers."""
-    if session.wanted.url:
-        return []
-    home = session.home
-    if not home.is_dir():
-        return [Finding("box", False, f"there is no box at {home}", "./dev up makes one; --home DIR names another.")]
-    found = [_socket(home), _program("nginx")]
-    usage = shutil.disk_usage(home)
-    found.append(_disk(usage.used, usage.total))
-    built = sorted(each.parents[2].name for each in home.glob("stacks/*/node_modules/node-red/red.js"))
-    step = "" if built else "Type: weir stack build"
-    found.append(Finding("stack", bool(built), f"built: {', '.join(built)}" if built else "none is built", step))
-    return found
-
-
-def _socket(home: Path) -> Finding:
-    path = home / "run" / "api.sock"
-    if not path.exists():
-        return Finding("socket", False, f"{path} is not there: the appliance is not running", "Type: weir up")
-    if not os.access(path, os.R_OK | os.W_OK):
-        return Finding("socket", False, f"{path} may not be opened by this account", "Use sudo, or another account.")
-    return Finding("socket", True, f"{path} is there")
-
-
-def _program(name: str) -> Finding:
-    path = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
-    step = "" if path else f"Type: apt-get install --no-install-recommends {name}-light"
-    return Finding(name, bool(path), path or "is not installed", step)
-
-
 def _print(finding: Finding) -> None:
-    print(f"{'ok' if finding.ok else '!!'}  {visible(finding.name):<10} {visible(finding.detail)}")
+    _print_lines(f"{'ok' if finding.ok else '!!'}  {visible(finding.name):<11}", finding.detail)
     if finding.next_step:
-        print(f"{'':<15}{visible(finding.next_step)}")
+        _print_lines(" " * INDENT, f"-> {finding.next_step}")
 
 
 def _print_problem(problem: Problem) -> None:
-    print(f"!!  {visible(problem.title)}: {visible(problem.cause)}")
-    for line in (problem.evidence, problem.next_step):
-        if line:
-            print(f"{'':<15}{visible(line)}")
+    _print_lines("!!  ", f"{problem.title}: {problem.cause}")
+    if problem.evidence:
+        _print_lines(" " * INDENT, problem.evidence)
+    if problem.next_step:
+        _print_lines(" " * INDENT, f"-> {problem.next_step}")
+
+
+def _print_lines(head: str, text: str) -> None:
+    """Wrapped for people at a terminal; whole lines for programs and files."""
+    if not sys.stdout.isatty():
+        print(head + visible(text))
+        return
+    cells = max(60, shutil.get_terminal_size().columns) - INDENT
+    for line in wrapped(visible(text), cells):
+        print(head.ljust(INDENT) + line if head.strip() else " " * INDENT + line)
+        head = ""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal
+from textual.events import Key
 from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Input
@@ -134,6 +135,14 @@ class Frame(Screen[None]):
     def on_key(self) -> None:
         self._unsay(self._said)
 
+    def takes(self, event: Key) -> bool:
+        """Whether the key belongs into the prompt, though it was on its way to the list when that was opened (pasted,
+        or typed faster than the screen follows): a letter of a command must not act as a key."""
+        if not self._asked or not event.is_printable or not event.character:
+            return False
+        self.query_one(Input).insert_text_at_cursor(event.character)
+        return True
+
     def _unsay(self, said: list[Piece]) -> None:
         if said and said is self._said:
             self._said = []
@@ -192,7 +201,7 @@ class Frame(Screen[None]):
         field = self.query_one(Input)
         field.value = value
         field.cursor_position = len(value)
-        field.focus()
+        self.set_focus(field)  # at once: field.focus() comes too late for what is typed behind the sign
 
     def _close_prompt(self) -> None:
         self._asked = ""

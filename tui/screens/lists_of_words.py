@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import ClassVar
 
-from tui.render import HELP_COLUMNS, PROBLEM_COLUMNS, Column, Piece, problem_cells
+from textual.containers import Vertical
+from textual.widget import Widget
+
+from appliance.schema.box import Problem
+from tui.render import HELP_COLUMNS, PROBLEM_COLUMNS, Column, Piece, problem_cells, problem_words
 from tui.screens.lists import ListScreen
-from tui.text import visible
 from tui.widgets.table import Rows
+from tui.widgets.words import Words
 
 
 class HelpScreen(ListScreen):
@@ -30,19 +35,34 @@ class HelpScreen(ListScreen):
 
 
 class ProblemsScreen(ListScreen):
-    """What is wrong with the box, why, and what to do."""
+    """What is wrong with the box; below the list why, what was seen and what to do about the one at the cursor."""
 
     word = "problems"
     columns: ClassVar[tuple[Column, ...]] = PROBLEM_COLUMNS
     empty = "no problem is known"
 
+    def body(self) -> Widget:
+        self.words = Words(self.looks, most_lines=14)
+        return Vertical(super().body(), self.words)
+
     def rows(self) -> Rows:
-        status = self.known.status
-        return {each.key: problem_cells(each, self.profile) for each in status.problems} if status else {}
+        now = datetime.now(UTC)
+        return {each.key: problem_cells(each, now, self.profile) for each in self._problems()}
+
+    def paint(self) -> None:
+        super().paint()
+        self._explain()
+
+    def on_table_moved(self) -> None:
+        super().on_table_moved()
+        self._explain()
 
     def subject(self) -> list[Piece]:
-        status = self.known.status
-        for each in status.problems if status else []:
-            if each.key == self.table.key:
-                return [(visible(each.next_step, ascii_only=self.profile.ascii), "plain")]
-        return []
+        return [("a problem goes from here by itself when it is mended", "dim")] if self._problems() else []
+
+    def _problems(self) -> list[Problem]:
+        return self.known.status.problems if self.known.status else []
+
+    def _explain(self) -> None:
+        chosen = [each for each in self._problems() if each.key == self.table.key]
+        self.words.say(problem_words(chosen[0], self.profile) if chosen else [])
