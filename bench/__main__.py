@@ -12,12 +12,19 @@ import msgspec
 
 from bench.footprint import footprint
 from bench.report import Figure, table
+from bench.restarts import restarts
 from bench.start import appliance_start, instance_start
+from bench.survival import appliance_kill, launcher_kill
+from bench.together import ten_at_once
 
 BENCHES: dict[str, Callable[[], list[Figure]]] = {
     "instance-start": instance_start,
     "appliance-start": appliance_start,
     "footprint": footprint,
+    "restarts": restarts,
+    "launcher-kill": launcher_kill,
+    "appliance-kill": appliance_kill,
+    "ten-at-once": ten_at_once,
 }
 
 

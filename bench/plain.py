@@ -9,6 +9,8 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +50,8 @@ def flow_of(nodes: int) -> list[dict[str, Any]]:
     return flow
 
 
-def answered_at(port: int, deadline_s: float = 60, path: str = "/") -> float:
-    """The monotonic time at which GET `path` on the loopback port was answered with 200."""
+def answered_at(port: int, deadline_s: float = 60, path: str = "/", every_s: float = 0.005) -> float:
+    """The monotonic time at which GET `path` on the loopback port was answered with 200, asked `every_s`."""
     end = time.monotonic() + deadline_s
     while time.monotonic() < end:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=deadline_s)
@@ -63,7 +65,7 @@ def answered_at(port: int, deadline_s: float = 60, path: str = "/") -> float:
             pass
         finally:
             connection.close()
-        time.sleep(0.005)
+        time.sleep(every_s)
     raise TimeoutError(f"port {port} did not answer within {deadline_s} s")
 
 
@@ -85,6 +87,12 @@ class Plain:
     def start_s(self) -> float:
         """Seconds from the start of the process to the first answer of the editor; it is ended afterwards."""
         began = time.monotonic()
+        with self.running():
+            return answered_at(self.port) - began
+
+    @contextmanager
+    def running(self) -> Iterator[int]:
+        """Started on entry, which does not wait for an answer; killed on exit. The pid."""
         script = f"{self.stack.node_red}/node_modules/node-red/red.js"
         process = subprocess.Popen(
             [self.stack.node, script, "-u", str(self.directory), "-p", str(self.port)],
@@ -95,7 +103,7 @@ class Plain:
             env={"PATH": os.environ["PATH"], "HOME": str(self.directory)},
         )
         try:
-            return answered_at(self.port) - began
+            yield process.pid
         finally:
             process.send_signal(signal.SIGKILL)
             process.wait(10)
