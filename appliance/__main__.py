@@ -41,9 +41,12 @@ def _parser() -> argparse.ArgumentParser:
     down.set_defaults(run=_down)
     migrate = verbs.add_parser("migrate", parents=[shared], help="bring the database up to date")
     migrate.set_defaults(run=_migrate)
+    doctor = verbs.add_parser("doctor", parents=[shared], help="what is wrong, seen from the box's directory, as JSON")
+    doctor.set_defaults(run=_doctor)
     stack = verbs.add_parser("stack", help="Node-RED stacks").add_subparsers(required=True, metavar="VERB")
     build = stack.add_parser("build", parents=[shared], help="build a stack unless it is built")
     build.add_argument("name", nargs="?", default="", metavar="NAME")
+    build.add_argument("--node-red", default="", metavar="VERSION", help="5, 4.1 or a whole version, instead of NAME")
     build.set_defaults(run=_build)
     return parser
 
@@ -88,13 +91,44 @@ def _migrate(home: Home, _: argparse.Namespace) -> None:
     lock.release()
 
 
+def _doctor(home: Home, _: argparse.Namespace) -> int:
+    import msgspec
+
+    from appliance.doctor import examine
+
+    findings = examine(home)
+    _say(msgspec.json.encode(findings).decode())
+    return 0 if all(finding.ok for finding in findings) else 1
+
+
 def _build(home: Home, arguments: argparse.Namespace) -> None:
     from appliance.system import stacks
     from appliance.up import build_stack
 
-    name = arguments.name or stacks.DEFAULT
-    build_stack(home, name, _say)
+    name = arguments.name or (stacks.name_of(arguments.node_red) if arguments.node_red else stacks.DEFAULT)
+    build_stack(home, name, _say, repair=True)
     _say(f"The stack {name} is built.")
+    if home.api_socket.exists():
+        _offer(home, name)
+
+
+def _offer(home: Home, name: str) -> None:
+    """Let the running box make instances on it at once; one that does not run finds it at its next start."""
+    from appliance.boxapi import get, post
+    from appliance.errors import Unavailable
+    from appliance.system import stacks
+
+    try:
+        listed = get(home, "/stacks?filter=all")["stacks"]
+        if any(name in (each["name"], each["properties"].get("build")) for each in listed):
+            return
+        version = stacks.versions()[name]
+        types = get(home, "/project-types")["types"]
+        body = {"name": name, "label": f"Node-RED {version}", "properties": {"nodered": version, "memory": "256"}}
+        post(home, "/stacks", {**body, "projectType": types[0]["id"] if types else None})
+        _say(f"Instances can run on it: weir instance set NAME stack={name}")
+    except Unavailable as error:
+        _say(f"The box was not told: {error.message} It finds the stack at its next start.")
 
 
 def _say(line: str) -> None:

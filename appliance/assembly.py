@@ -25,8 +25,10 @@ from appliance.model import Desired, InstanceSpec, Observation
 from appliance.proxy import pages
 from appliance.proxy.controller import Proxy
 from appliance.proxy.model import Site
-from appliance.reconcile.controller import Reconciler, Settings
+from appliance.reconcile.controller import Reconciler
 from appliance.reconcile.gate import SocketGate
+from appliance.reconcile.memory import Memory
+from appliance.reconcile.neighbours import Settings
 from appliance.reconcile.observed import Observed
 from appliance.reconcile.queue import KeyedQueue
 from appliance.reconcile.stopped_pages import StoppedPages
@@ -34,16 +36,24 @@ from appliance.services.accepted import CHANGED, Accepted, AcceptedNames
 from appliance.services.accounts import Accounts
 from appliance.services.audit import Audit
 from appliance.services.box import Box
+from appliance.services.catalogue import catalogue
 from appliance.services.conditions import Conditions
 from appliance.services.context import Context
+from appliance.services.deploys import Deploys
+from appliance.services.directory import directory
+from appliance.services.endpoints import Endpoints
+from appliance.services.health.checks import health
 from appliance.services.instances import Instances
 from appliance.services.oauth import OAuth
+from appliance.services.resources import Latest, Resources
+from appliance.services.snapshots import Snapshots
 from appliance.services.stacks import Stacks
 from appliance.services.storage import Storage
 from appliance.services.teams import Teams
 from appliance.services.tokens import Tokens
 from appliance.store.engine import Store
 from appliance.system import resources, sockets, stacks
+from appliance.system.load import IdleCpus
 from appliance.tasks import Tasks
 from appliance.web.feed import Feed
 from appliance.web.services import Services
@@ -110,14 +120,16 @@ def _services(
 ) -> Services:
     audit = Audit(context)
     tokens = Tokens(context, audit, on_spent=partial(_raise_spent, conditions))
-    catalogue = Stacks(context, find=partial(stacks.find, context.home))
+    known = Stacks(context, find=partial(stacks.find, context.home))
+    latest, launchers = Latest(context.home.state / "peaks.json"), LauncherClient(tokens.api_secret)
     instances = Instances(
         context,
         audit=audit,
-        stacks=catalogue,
+        stacks=known,
         live=observed,
         poke=queue.poke,
         probe=sockets.port_free,
+        resources=latest.of,
     )
     return Services(
         config=context.config,
@@ -132,12 +144,24 @@ def _services(
         teams=Teams(context, audit),
         instances=instances,
         storage=Storage(context),
+        deploys=Deploys(context, audit=audit, conditions=conditions, restart=instances.restart),
         audit=audit,
-        stacks=catalogue,
-        box=Box(context, instances=instances, stacks=catalogue, conditions=conditions, ready=readiness),
+        stacks=known,
+        catalogue=catalogue(context, audit, versions=stacks.versions(), unbuild=partial(stacks.remove, context.home)),
+        box=Box(
+            context,
+            instances=instances,
+            health=health(context, conditions=conditions, instances=instances, stacks=known),
+            conditions=conditions,
+            ready=readiness,
+        ),
         accepted=Accepted(context, audit, names),
-        launchers=LauncherClient(tokens.api_secret),
+        launchers=launchers,
         feed=Feed(context.bus),
+        directory=directory(context, audit, hasher),
+        resources=Resources(latest, instances=instances, launchers=launchers, conditions=conditions, bus=context.bus),
+        snapshots=Snapshots(context, audit),
+        endpoints=Endpoints(context, audit),
     )
 
 
@@ -199,11 +223,12 @@ def _loops(
         orphans=partial(_tell_orphans, conditions, services.home),
         sites_changed=proxy.poke,
         clock=clock,
-        memory_available_bytes=resources.memory_available_bytes,
+        memory=Memory(resources.memory_available_bytes, services.resources.peak_bytes),
+        idle_cpus=IdleCpus(),
         settings=Settings(
             start_timeout=timedelta(seconds=config.limits.start_timeout_s),
             stop_grace=timedelta(seconds=config.limits.stop_grace_s),
-            starts_at_once=resources.cpus(),
+            starts_at_most=4 * resources.cpus(),
         ),
     )
     return reconciler, proxy

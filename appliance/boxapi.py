@@ -26,9 +26,19 @@ class _UnixConnection(http.client.HTTPConnection):
 
 def get(home: Home, path: str) -> dict[str, Any]:
     """The API's answer. Raises Unavailable."""
+    return _ask(home, "GET", path, None)
+
+
+def post(home: Home, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    """The API's answer to a command. Raises Unavailable."""
+    return _ask(home, "POST", path, json.dumps(body))
+
+
+def _ask(home: Home, method: str, path: str, body: str | None) -> dict[str, Any]:
+    headers = {} if body is None else {"Content-Type": "application/json"}
     connection = _UnixConnection(str(home.api_socket))
     try:
-        connection.request("GET", f"/api/v1{path}")
+        connection.request(method, f"/api/v1{path}", body, headers)
         answer = connection.getresponse()
         content = answer.read()
     except (OSError, http.client.HTTPException) as error:

@@ -6,7 +6,8 @@ An error carries the HTTP status, the machine word `code` that clients of the pl
     WeirError
      ├ Invalid          400   the request cannot be carried out as written
      │  ├ TooLarge      413
-     │  └ WrongType     415   the body is of a kind this route does not take
+     │  ├ WrongType     415   the body is of a kind this route does not take
+     │  └ Unprocessable 422   what there is stands against it
      ├ Unauthorized     401   no credential, or one that is not known
      ├ Forbidden        403   known, but not allowed
      ├ NotFound         404   not there, or not to be seen by this subject
@@ -50,6 +51,12 @@ class WrongType(Invalid):
     """The body is of a kind that this route does not take; nothing was changed."""
 
     status = 415
+
+
+class Unprocessable(Invalid):
+    """Well written, but what there is stands against it; nothing was changed."""
+
+    status = 422
 
 
 class Unauthorized(WeirError):

@@ -8,13 +8,13 @@ import gc
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from appliance import config as configuration
 from appliance import logs, ports, ready
-from appliance.assembly import Parts, assemble
+from appliance.assembly import Parts, assemble, clock
 from appliance.auth.passwords import new_password
 from appliance.auth.secrets import BoxSecrets, open_box
 from appliance.config import Config, Home
@@ -23,11 +23,12 @@ from appliance.events import Bus
 from appliance.model import SYSTEM, Phase
 from appliance.proxy.controller import Proxy, check_names
 from appliance.schema.instances import CreateInstance
+from appliance.services.health.restarts import Starts
 from appliance.services.instances import Instances
 from appliance.store.engine import Store
 from appliance.store.migrate import ensure_schema
-from appliance.system import tls
-from appliance.system.files import SingleInstanceLock, make_private_dir, write_atomic
+from appliance.system import stacks, tls
+from appliance.system.files import SingleInstanceLock, make_private_dir, sweep, write_atomic
 from appliance.system.notify import notify, watchdog
 from appliance.tasks import Tasks
 from appliance.web.app import build
@@ -81,17 +82,29 @@ async def serve(root: Path) -> int:
 
 async def _serve(home: Home) -> int:
     ready.clear(home)
+    await asyncio.to_thread(sweep, home.run, home.state, home.tls, home.nginx, home.nginx / "pages")
     config = ports.settle(home, configuration.load(home.root))
     logs.log_to_stderr(config.log_level)
     check_names(config)
     stop = _signals()
+    starts = Starts(home, clock)
+    await _noted(starts.begin)
     async with _running(home, config) as parts:
         await _say_ready(home, parts)
         await stop.wait()
         notify("STOPPING=1")
         log.info("stopping; instances keep running")
         ready.clear(home)
+    await _noted(starts.end)
     return 0
+
+
+async def _noted(note: Callable[[], None]) -> None:
+    """Counting sudden ends is no reason not to start, or not to end."""
+    try:
+        await asyncio.to_thread(note)
+    except OSError as error:
+        log.warning("this start or stop can't be noted: %s", error)
 
 
 def _signals() -> asyncio.Event:
@@ -121,8 +134,12 @@ async def _running(home: Home, config: Config) -> AsyncIterator[Parts]:
         parts = assemble(home, config, secrets, bus, store, tasks)
         stack.callback(parts.hasher.close)
         stack.push_async_callback(parts.services.launchers.close)
+        stack.push_async_callback(parts.services.resources.keep)
         await _first_run(home, config, parts)
         await parts.services.accepted.load()
+        await parts.services.deploys.tell()
+        for name in await asyncio.to_thread(stacks.built, home):
+            await parts.services.catalogue.stacks.register(SYSTEM, name)
         await asyncio.to_thread(_certificates, home, parts)
         parts.gate.open()
         stack.push_async_callback(parts.reconciler.close)
@@ -136,6 +153,7 @@ async def _running(home: Home, config: Config) -> AsyncIterator[Parts]:
         _start(parts, tasks)
         await _first_instance(parts.services)
         tasks.keep("nginx", parts.proxy.run)
+        tasks.keep("log files", lambda: logs.keep_short(home.logs))
         yield parts
 
 
@@ -164,6 +182,7 @@ def _shut_gates(parts: Parts) -> None:
 def _start(parts: Parts, tasks: Tasks) -> None:
     tasks.keep("pages of stopped instances", parts.stopped_pages.run)
     tasks.keep("problems of the box", parts.services.box.watch)
+    tasks.keep("resources", parts.services.resources.run)
     tasks.start("watchdog", watchdog())
     parts.reconciler.run(tasks)
 

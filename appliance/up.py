@@ -52,10 +52,12 @@ def up(home: Home, say: Say) -> None:
     _say_where(home, say)
 
 
-def build_stack(home: Home, name: str, say: Say) -> None:
-    """Build a stack unless it is built, telling each step once. Raises WeirError."""
+def build_stack(home: Home, name: str, say: Say, *, repair: bool = False) -> None:
+    """Build a stack unless it is built, telling each step once; with `repair` a broken one too. Raises WeirError."""
     if stacks.find(home, name) is not None:
-        return
+        if not repair or not (said := stacks.wrong(home, name)):
+            return
+        say(f"stack {name} is broken, {said}: building it anew")
     last = ""
 
     def report(step: str, fraction: float) -> None:

@@ -19,19 +19,27 @@ from appliance.services.audit import Audit
 from appliance.services.box import Box, Usage, measure
 from appliance.services.conditions import Conditions
 from appliance.services.context import Context
+from appliance.services.deploys import Deploys
 from appliance.services.first_run import FirstRun, furnish
+from appliance.services.health.checks import health
+from appliance.services.health.machine import Readings
 from appliance.services.instances import Instances
+from appliance.services.snapshots import Snapshots
 from appliance.services.stacks import Stacks
 from appliance.services.storage import Storage
 from appliance.store import teams, users
 from appliance.store.engine import Tx
 from appliance.store.ids import new_id
 from appliance.store.users import NewUser
+from appliance.system.vitals import ClockState, Disk, Memory
 from tests.stores import Clock, fresh_context
 
 STACK = StackRef(name="node-red-5", node="/opt/node", node_red="/opt/nr")
 GIB = 1024**3
 ROOMY = Usage(1.0, GIB, 4 * GIB, GIB, 50 * GIB, 51 * GIB)
+ROOMY_DISK = Disk("/box", 51 * GIB, 50 * GIB, 1_000_000, 900_000, read_only=False)
+ROOMY_MEMORY = Memory(4 * GIB, 3 * GIB, 0, 0, 0)
+WELL = Readings((ROOMY_DISK,), ROOMY_MEMORY, ClockState(synced=True, kept=True, service=True), None)
 
 
 class Rig:
@@ -44,7 +52,6 @@ class Rig:
         self.pokes: list[str] = []
         self.events: list[Event] = []
         self.built: dict[str, StackRef] = {STACK.name: STACK}
-        self.usage = ROOMY
         self.admin = Subject(kind="user", user_id=made.user_id, username="admin", admin=True)
         context.bus.listen(self.events.append)
         self.audit = Audit(context)
@@ -55,13 +62,25 @@ class Rig:
         )
         self.storage = Storage(context)
         self.conditions = Conditions(clock, context.bus)
+        self.deploys = Deploys(context, audit=self.audit, conditions=self.conditions, restart=self.instances.restart)
+        self.snapshots = Snapshots(context, self.audit)
+        self.readings = WELL
+        self.clock_set_by_s = 0.0  # a test that sets the clock says so here: the time that passed is another
+        self.health = health(
+            context,
+            conditions=self.conditions,
+            instances=self.instances,
+            stacks=self.stacks,
+            uptime_s=lambda: clock().timestamp() - self.clock_set_by_s,
+            read=lambda home: self.readings,
+        )
         self.box = Box(
             context,
             instances=self.instances,
-            stacks=self.stacks,
+            health=self.health,
             conditions=self.conditions,
             ready=lambda: True,
-            usage=lambda directory: self.usage if self.usage is not ROOMY else replace(measure(directory), **_roomy()),
+            usage=lambda directory: replace(measure(directory), **_roomy()),
         )
 
     async def create(self, name: str = "line-1", **fields: object) -> Instance:

@@ -17,15 +17,23 @@ from appliance.launcher_client import LauncherClient
 from appliance.model import Role, StackRef, Subject
 from appliance.reconcile.observed import Observed
 from appliance.schema.instances import CreateInstance, Instance
-from appliance.schema.users import User
+from appliance.schema.members import AddMember
+from appliance.schema.users import CreateUser, User
 from appliance.services.accepted import Accepted, AcceptedNames
 from appliance.services.accounts import Accounts
 from appliance.services.audit import Audit
 from appliance.services.box import Box
+from appliance.services.catalogue import catalogue
 from appliance.services.conditions import Conditions
 from appliance.services.context import Context
+from appliance.services.deploys import Deploys
+from appliance.services.directory import directory
+from appliance.services.endpoints import Endpoints
+from appliance.services.health.checks import health
 from appliance.services.instances import Instances
 from appliance.services.oauth import OAuth
+from appliance.services.resources import Latest, Resources
+from appliance.services.snapshots import Snapshots
 from appliance.services.stacks import Stacks
 from appliance.services.storage import Storage
 from appliance.services.teams import Teams
@@ -53,6 +61,18 @@ class WebBox:
         self.pokes = pokes
         self.root = Subject(kind="system", username="weir", admin=True)
         self._sessions: list[aiohttp.ClientSession] = []
+        self._listeners: Listeners | None = None
+
+    async def come_back(self) -> None:
+        """Listen, as at the start."""
+        self._listeners = Listeners(build(self.services), self.context.config, self.context.home)
+        await self._listeners.open()
+
+    async def go_away(self) -> None:
+        """Stop listening: connections are refused from now on. May be called twice."""
+        if self._listeners is not None:
+            await self._listeners.close()
+            self._listeners = None
 
     @property
     def port(self) -> int:
@@ -81,16 +101,18 @@ class WebBox:
 
     async def person(self, name: str, role: Role, *, admin: bool = False) -> User:
         """An account with a role in the first team."""
-        team = (await self.services.teams.teams(_page())).teams[0]
-        return await self.services.accounts.create(
-            self.root, username=name, password=PASSWORD, email=f"{name}@example.com", admin=admin,
-            member_of={team.id: role} if role else {},
-        )  # fmt: skip
+        directory = self.services.directory
+        body = CreateUser(name=name, username=name, password=PASSWORD, email=f"{name}@example.com", is_admin=admin)
+        user = await directory.users.create(self.root, body)
+        if role:
+            team = (await self.services.teams.teams(_page())).teams[0]
+            await directory.members.add(self.root, team.id, AddMember(user=user.id, role=int(role)))
+        return user
 
     async def token(self, user: User, **narrowed: Any) -> str:
         """A personal access token of a user."""
         subject = Subject(kind="user", user_id=user.id, username=user.username, admin=user.admin)
-        return (await self.services.tokens.create_personal(subject, "test", **narrowed)).token
+        return (await self.services.directory.tokens.create(subject, "test", **narrowed)).token
 
     async def instance(self, name: str, **fields: Any) -> Instance:
         subject = await self.services.accounts.root()
@@ -182,10 +204,9 @@ async def web_box(
         services = _compose(context, hasher, observed, pokes)
         stack.push_async_callback(services.launchers.close)
         await services.accounts.bootstrap(PASSWORD)
-        listeners = Listeners(build(services), config, context.home)
-        await listeners.open()
-        stack.push_async_callback(listeners.close)
         box = WebBox(context, services, observed, pokes)
+        await box.come_back()
+        stack.push_async_callback(box.go_away)
         stack.push_async_callback(box.close)
         yield box
 
@@ -195,6 +216,7 @@ def _compose(context: Context, hasher: Passwords, observed: Observed, pokes: lis
     stack = StackRef(name="test", node="/usr/bin/false", node_red="/nowhere")
     stacks = Stacks(context, find=lambda name: stack)
     tokens = Tokens(context, audit)
+    latest, launchers = Latest(context.home.state / "peaks.json"), LauncherClient(tokens.api_secret)
     instances = Instances(
         context,
         audit=audit,
@@ -202,6 +224,7 @@ def _compose(context: Context, hasher: Passwords, observed: Observed, pokes: lis
         live=observed,
         poke=pokes.append,
         probe=lambda port: True,
+        resources=latest.of,
     )
     conditions = Conditions(context.clock, context.bus)
     return Services(
@@ -217,12 +240,26 @@ def _compose(context: Context, hasher: Passwords, observed: Observed, pokes: lis
         teams=Teams(context, audit),
         instances=instances,
         storage=Storage(context),
+        deploys=Deploys(context, audit=audit, conditions=conditions, restart=instances.restart),
         audit=audit,
         stacks=stacks,
-        box=Box(context, instances=instances, stacks=stacks, conditions=conditions, ready=lambda: True),
+        catalogue=catalogue(
+            context, audit, versions={"node-red-5": "5.0.7", "node-red-4": "4.1.15"}, unbuild=lambda name: None
+        ),
+        box=Box(
+            context,
+            instances=instances,
+            health=health(context, conditions=conditions, instances=instances, stacks=stacks),
+            conditions=conditions,
+            ready=lambda: True,
+        ),
         accepted=Accepted(context, audit, AcceptedNames(context.config, host=lambda: "box.test", addresses=list)),
-        launchers=LauncherClient(tokens.api_secret),
+        launchers=launchers,
         feed=Feed(context.bus),
+        directory=directory(context, audit, hasher),
+        resources=Resources(latest, instances=instances, launchers=launchers, conditions=conditions, bus=context.bus),
+        snapshots=Snapshots(context, audit),
+        endpoints=Endpoints(context, audit),
     )
 
 

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from appliance.schema.box import Problem
 from appliance.schema.instances import Instance
+from tui import figures
 from tui.profile import Profile
 from tui.signs import Kind, kind, signed
 from tui.state import Known
@@ -30,11 +31,13 @@ INSTANCE_COLUMNS = (
     Column("STATE", 12),
     Column("NAME", 18),
     Column("TEAM", 8, spare=True),
+    Column("CPU", 4, right=True, spare=True),
+    Column("MEM", 4, right=True, spare=True),
     Column("RST", 3, right=True),
     Column("AGE", 4, right=True),
     Column("ADDRESS", 0),
 )
-PROBLEM_COLUMNS = (Column("PROBLEM", 30), Column("CAUSE", 0))
+PROBLEM_COLUMNS = (Column("PROBLEM", 0), Column("FOR", 4, right=True))
 HELP_COLUMNS = (Column("KEY", 6), Column("COMMAND", 10), Column("DOES", 0))
 
 
@@ -56,6 +59,8 @@ def instance_cells(each: Instance, now: datetime, profile: Profile) -> list[Piec
         (signed(each.meta.state), what),
         (visible(each.name, ascii_only=profile.ascii), "name"),
         (visible(str(each.team.get("name", "")), ascii_only=profile.ascii), "plain"),
+        (figures.cpu(each.resources, none=profile.dash), "plain"),
+        (figures.memory(each.resources, none=profile.dash), "plain"),
         (str(each.meta.restarts), Kind.ODD if each.meta.restarts else "plain"),
         (age(each.created_at, now, none=profile.dash), "plain"),
         (note(each, now, profile), what if what in WHY else "dim"),
@@ -101,10 +106,16 @@ def header(known: Known, profile: Profile) -> list[Piece]:
     return pieces
 
 
-def problem_cells(each: Problem, profile: Profile) -> list[Piece]:
+def problem_cells(each: Problem, now: datetime, profile: Profile) -> list[Piece]:
     """One row of the problems."""
-    shown = [visible(text, ascii_only=profile.ascii) for text in (each.title, each.cause)]
-    return [(shown[0], Kind.BAD), (shown[1], "plain")]
+    title = visible(each.title, ascii_only=profile.ascii)
+    return [(title, Kind.BAD), (age(each.since, now, none=profile.dash), "plain")]
+
+
+def problem_words(each: Problem, profile: Profile) -> list[tuple[str, str, str]]:
+    """Why it is so, what was seen, what to do: label, text, style."""
+    told = (("why", each.cause, "plain"), ("seen", each.evidence, "dim"), ("do", each.next_step, "name"))
+    return [(label, visible(text, ascii_only=profile.ascii), style) for label, text, style in told]
 
 
 def wanted(pattern: str, text: str) -> bool:

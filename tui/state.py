@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from appliance.schema.box import BoxStatus
 from appliance.schema.instances import Instance, InstanceMeta
+from appliance.schema.resources import Figures
 from tui.signs import Kind, kind
 
 
@@ -47,6 +48,14 @@ class Known:
         if found is None:
             return False
         self.instances[ident] = msgspec.structs.replace(found, meta=meta)
+        return True
+
+    def set_resources(self, ident: str, resources: Figures | None) -> bool:
+        """What one instance takes now; False when it is one we never heard of."""
+        found = self.instances.get(ident)
+        if found is None:
+            return False
+        self.instances[ident] = msgspec.structs.replace(found, resources=resources)
         return True
 
     def remove(self, ident: str) -> None:

@@ -60,6 +60,22 @@ def fit(text: str, cells: int, *, right: bool = False, mark: str = "…") -> str
     return pad + text if right else text + pad
 
 
+def wrapped(text: str, cells: int) -> list[str]:
+    """`text` in lines of at most `cells` cells, broken between words; a word that is longer is cut into pieces."""
+    lines = [""]
+    for word in text.split():
+        while width(word) > cells:
+            piece = _cut(word, cells) or word[0]
+            lines += [piece, ""]
+            word = word[len(piece) :]
+        joined = f"{lines[-1]} {word}" if lines[-1] else word
+        if width(joined) <= cells:
+            lines[-1] = joined
+        else:
+            lines.append(word)
+    return [line for line in lines if line]
+
+
 def _cut(text: str, cells: int) -> str:
     if text.isascii():
         return text[:cells]

@@ -11,6 +11,7 @@ from typing import TypeVar
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
+from appliance.auth.common import is_common
 from appliance.errors import Invalid, TooMany
 
 T = TypeVar("T")
@@ -79,14 +80,29 @@ def new_password() -> str:
 def check_new(password: str, *, username: str, email: str) -> None:
     """Raises Invalid, saying which rule, unless `password` may be set for this account."""
     if len(password) < SHORTEST:
-        raise _refused("password_change_failed_too_weak", f"A password has at least {SHORTEST} characters.")
+        raise _weak(f"A password has at least {SHORTEST} characters; this one has {len(password)}.")
     if len(password.encode()) > LONGEST_BYTES:
-        raise _refused("password_change_failed", f"A password has at most {LONGEST_BYTES} bytes.")
-    if password.lower() in (username.lower(), email.lower()):
-        raise _refused("password_change_failed", "A password must differ from the user name and the e-mail address.")
+        raise Invalid(
+            f"A password has at most {LONGEST_BYTES} bytes.", code="password_change_failed", hint="Shorten it."
+        )
+    if _names(password, username, email):
+        raise _refused("A password must differ from the user name and the e-mail address.")
     if len(set(password)) < 4:
-        raise _refused("password_change_failed_too_weak", "This password repeats too few characters.")
+        raise _weak("This password repeats too few characters.")
+    if is_common(password):
+        raise _weak("This password is one of those that are tried first, or a variation of one.")
 
 
-def _refused(code: str, message: str) -> Invalid:
-    return Invalid(message, code=code, hint="Choose another password.")
+def _names(password: str, username: str, email: str) -> bool:
+    """Whether it is what everybody knows of the account, with digits or signs around it at most."""
+    words = {username.lower(), email.lower(), email.lower().partition("@")[0]} - {""}
+    plain = password.lower()
+    return plain in words or plain.strip("0123456789!?.,-_#$*+ ") in words
+
+
+def _weak(message: str) -> Invalid:
+    return Invalid(message, code="password_change_failed_too_weak", hint="Take four or more words of your own.")
+
+
+def _refused(message: str) -> Invalid:
+    return Invalid(message, code="password_change_failed", hint="Choose another password.")

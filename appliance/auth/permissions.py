@@ -17,19 +17,21 @@ from appliance.model import Role, Subject
 class Permission(Struct, frozen=True):
     """`role`: the lowest that may; NONE means that any signed-in user may.
 
-    `read`: changes nothing, so a read-only token may use it. `own`: also allowed on oneself.
+    `read`: changes nothing, so a read-only token may use it. `own`: also allowed on oneself. `account`: about the
+    whole account of a person, so not for a token that is narrowed to some of his teams.
     """
 
     name: str
     role: Role
     read: bool = False
     own: bool = False
+    account: bool = False
 
 
-# Marks of the reference: "(r)" is a read permission, "*" is also allowed on oneself.
+# Marks of the reference: "(r)" is a read permission, "*" is also allowed on oneself; ours: "@" is about the account.
 _REFERENCE: dict[Role, str] = {
     Role.ADMIN: """
-        user:create user:list(r) user:read*(r) user:edit* user:delete* user:team:list*(r) user:announcements:manage
+        user:create user:list(r) user:read*(r) user:edit*@ user:delete*@ user:team:list*(r) user:announcements:manage
         team:list(r) team:user:add template:create template:delete template:edit stack:create stack:delete stack:edit
         device:list(r) project-type:create project-type:delete project-type:edit team-type:create team-type:delete
         team-type:edit settings:edit license:read(r) license:edit invitation:list(r) platform:debug(r)
@@ -53,14 +55,20 @@ _REFERENCE: dict[Role, str] = {
     Role.DASHBOARD: """
         team:read(r) team:projects:list-dashboards(r) project:status(r) project:flows:http(r)""",
     Role.NONE: """
-        team:create template:list(r) template:read(r) stack:list(r) stack:read(r) project-type:list(r)
+        team:create@ template:list(r) template:read(r) stack:list(r) stack:read(r) project-type:list(r)
         project-type:read(r) team-type:list(r) team-type:read(r)""",
 }
 
 # Where the reference asks in code ("own check") or has no such route. `team:user` is "my own role in this team".
 _OURS: dict[Role, str] = {
-    Role.DASHBOARD: "team:user(r)",
-    Role.NONE: "box:status(r) instance:list(r) event:list(r) project:check-name(r) user:token:create",
+    Role.OWNER: "project:httpToken:list(r)",
+    Role.DASHBOARD: "team:user(r) team:comms",
+    Role.NONE: """
+        box:status(r) instance:list(r) event:list(r) project:check-name(r) user:token:list@(r) user:token:create@
+        user:token:edit@ user:token:delete@ user:invitation:list@(r) user:invitation:accept@ user:invitation:reject@
+        user:notification:list@(r) user:notification:edit@ user:notification:delete@""",
+    # Only the person at the box itself, not a token, gets these (services ask once more).
+    Role.ADMIN: "user:reset-password user:token:create-for",
 }
 
 
@@ -68,11 +76,14 @@ def _parse(tables: Iterable[dict[Role, str]]) -> Iterable[Permission]:
     for table in tables:
         for role, words in table.items():
             for word in words.split():
-                name = word.removesuffix("(r)").removesuffix("*")
-                yield Permission(name, role, read=word.endswith("(r)"), own="*" in word)
+                name = word.removesuffix("(r)").rstrip("*@")
+                yield Permission(name, role, read=word.endswith("(r)"), own="*" in word, account="@" in word)
 
 
 PERMISSIONS: dict[str, Permission] = {p.name: p for p in _parse((_REFERENCE, _OURS))}
+
+
+_HINTS = {Role.ADMIN: "Ask an administrator of this box."}
 
 
 def demand(permission: Permission, subject: Subject, role: Role, *, own: bool = False) -> None:
@@ -81,12 +92,14 @@ def demand(permission: Permission, subject: Subject, role: Role, *, own: bool = 
     `own`: the thing asked about is the subject himself.
     """
     demand_scope(permission, subject)
+    if permission.account and subject.team_ids is not None:
+        raise Forbidden(f"this token is for some teams, '{permission.name}' is about the whole account")
     if subject.read_only and not permission.read:
         raise Forbidden(f"this token may only read, '{permission.name}' changes something")
     if role < permission.role and not subject.admin and not (own and permission.own):
         raise Forbidden(
             f"'{permission.name}' needs the role {permission.role.name.lower()}, you have {role.name.lower()}",
-            hint="Ask an owner of the team for a higher role.",
+            hint=_HINTS.get(permission.role, "Ask an owner of the team for a higher role."),
         )
 
 

@@ -40,6 +40,8 @@ class StatusInstance(Wire, rename=None):
     url: str
     reason: str = ""
     message: str = ""
+    cpu_percent: float | None = None  # of one core
+    memory_bytes: int | None = None
 
 
 class HostStatus(Wire):
@@ -79,6 +81,13 @@ class BoxNames(Wire):
 
 class AddName(Body):
     name: str  # `plant.example`, `plant.example:8443`, `[2001:db8::7]:8443`
+
+
+class BoxTasks(Wire):
+    """`GET /api/v1/box/tasks`: what the appliance has under way, by name; numbers and ids in names are left out."""
+
+    count: int
+    names: dict[str, int]
 
 
 class Health(Wire):

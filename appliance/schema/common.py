@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta as MsgMeta
 from msgspec import Struct, field
@@ -51,11 +51,15 @@ class ErrorBody(Wire, omit_defaults=True):
 
 
 class Page(Struct, kw_only=True):
-    """Paging query of most lists."""
+    """Paging query of most lists: behind a cursor; some also by `page`, `sort` and `dir` (or `order`)."""
 
     cursor: str | None = None
     limit: int | None = None
     query: str | None = None
+    page: Annotated[int, MsgMeta(ge=1, le=1_000_000)] | None = None
+    sort: str | None = None
+    dir: Literal["asc", "desc"] | None = None
+    order: Literal["asc", "desc"] | None = None
 
 
 class AuditQuery(Struct, kw_only=True):

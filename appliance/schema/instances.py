@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import Raw, Struct, field
 
 from appliance.schema.common import Body, Links, Meta, Wire
+from appliance.schema.resources import Figures
 from appliance.schema.users import ApplicationSummary
 
 
@@ -68,6 +69,7 @@ class Instance(Wire):
     desired: str
     ports: dict[str, int]  # public, node_red, launcher
     flow_last_updated_at: str | None = None
+    resources: Figures | None = None  # null while it does not run
 
 
 class Instances(Wire):
@@ -91,6 +93,23 @@ class InstanceStatus(Wire):
     meta: InstanceMeta
 
 
+class CopyOptions(Body):
+    """What is taken from another instance; credentials only together with flows."""
+
+    flows: bool = False
+    credentials: bool = False
+    env_vars: Literal["all", "keys"] | bool = False
+    settings: bool = False
+    template: bool = False
+
+
+class SourceProject(Body):
+    """Another instance of the same team. Without options everything is taken."""
+
+    id: str
+    options: CopyOptions | None = None
+
+
 class CreateInstance(Body):
     """The reference's body; everything but the name may be left out, then the defaults of the box are taken."""
 
@@ -101,6 +120,38 @@ class CreateInstance(Body):
     template: str | None = None
     # An array of nodes, or an exported {flows, credentials}. Not `Raw | None`: msgspec takes only null for that.
     flows: Raw = field(default_factory=lambda: Raw(b"null"))
+    source_project: SourceProject | None = None
+
+
+class ChangeInstance(Body):
+    """`PUT /projects/:id`: what is left out stays. `launcher_settings` are laid over those there are, null stands for
+    the default: healthCheckInterval (ms), disableAutoSafeMode, crashPolicy (retry, safe, stop), hotSpare.
+
+    So are `settings`; but the list `settings.env` replaces the one there is, where hidden variables without a value
+    keep theirs. Members change `settings.env` only: all else is passed over. A host name of its own is refused.
+    """
+
+    name: str | None = None
+    launcher_settings: dict[str, Any] | None = None
+    hostname: str | None = None
+    settings: dict[str, Any] | None = None
+    project_type: str | None = None  # id or name
+    stack: str | None = None  # id or name
+    source_project: SourceProject | None = None
+
+
+class ImportProject(Body):
+    """`POST /projects/:id/import`: the files of a Node-RED that stands alone, as text."""
+
+    flows: str | None = None
+    credentials: str | None = None
+    creds_secret: str | None = None
+
+
+class ChangedInstance(Instance):
+    """The instance as it is now. `note` says when the change takes effect; empty when it has."""
+
+    note: str = ""
 
 
 class CheckName(Body):
@@ -123,6 +174,8 @@ class UpdateState(Body):
     reason: str = ""
     message: str = ""
     at: str | None = None
+    holding: bool = False
+    next_try_at: str | None = None
 
 
 class ApplicationInstances(Wire):
@@ -151,9 +204,12 @@ class LogPage(Wire):
 
 
 class BootRequest(Body):
+    """`proof`: a random word of at least 32 characters; with the same one a launcher may ask again."""
+
     ticket: str
     instance: str
     pid: int
+    proof: str = ""
 
 
 class BootGrant(Wire):
@@ -165,6 +221,7 @@ class BootGrant(Wire):
     client_secret: str
     credential_secret: str
     api_secret: str
+    spool_key: str  # what the launcher signs reports with that it keeps on the disk
     team_id: str = field(name="teamID")
 
 
@@ -176,6 +233,8 @@ class Stack(Wire):
     properties: dict[str, Any]
     created_at: str
     links: Links
+    project_type: str | None = None
+    replaced_by: str | None = None
     built: bool = False
     instance_count: int = 0
 

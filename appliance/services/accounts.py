@@ -9,24 +9,24 @@ from msgspec import Struct
 from appliance.auth import passwords
 from appliance.auth.passwords import Passwords
 from appliance.auth.secrets import new_token, token_hash
-from appliance.errors import Conflict, Forbidden, Invalid, NotFound, Unauthorized
+from appliance.errors import Forbidden, NotFound, Unauthorized
 from appliance.events import Event
-from appliance.model import SYSTEM, Role, Subject
+from appliance.model import SYSTEM, Subject
 from appliance.schema.common import Links, Meta
-from appliance.schema.users import User, UserTeam, UserTeams
+from appliance.schema.users import User, UserTeam, UserTeams, UserTeamType
 from appliance.services.attempts import Attempts
 from appliance.services.context import Context, Recorder
 from appliance.services.first_run import ADMIN_NAME, FirstRun, furnish
-from appliance.services.people import avatar, check_account, shown_user
-from appliance.store import box, sessions, teams, tokens, users
+from appliance.services.people import avatar, shown_user
+from appliance.store import box, sessions, team_types, teams, tokens, users
 from appliance.store.engine import Tx
-from appliance.store.ids import new_id
 from appliance.store.sessions import SessionRow
-from appliance.store.users import NewUser, UserRow
+from appliance.store.users import UserRow
 
 # The idle end of a session is moved at most this often, so that reading pages does not write.
 TOUCH_AFTER = timedelta(hours=1)
 _FIRST_INSTANCE = "first_instance"
+PASSWORD_EXPIRED = "password_expired"  # noqa: S105 - a code of refusal
 
 
 class SessionInfo(Struct, frozen=True):
@@ -100,7 +100,7 @@ class Accounts:
 
         Takes a user name or an e-mail address. Raises Unauthorized (the same for an unknown user and a wrong
         password, in the same time), TooMany after five failures in thirty seconds of the name or the address,
-        Forbidden `user_suspended`.
+        Forbidden `user_suspended` and `password_expired`.
         """
         keys = [f"name:{username.lower()}", f"address:{address}"]
         self._attempts.begin(keys, self._context.now_ms())
@@ -148,7 +148,7 @@ class Accounts:
 
     async def user_teams(self, user_id: str, within: frozenset[str] | None = None) -> UserTeams:
         """The teams that somebody belongs to, with his role in each; of these only, where his token is narrowed."""
-        rows = await self._context.store.read(lambda tx: teams.of_user(tx, user_id))
+        rows, types = await self._context.store.read(lambda tx: (teams.of_user(tx, user_id), _types(tx)))
         rows = [row for row in rows if within is None or row.id in within]
         base_url = self._context.base_url()
         shown = [
@@ -162,67 +162,11 @@ class Accounts:
                 role=int(row.role),
                 instance_count=row.instance_count,
                 member_count=row.member_count,
+                type=types.get(row.type_id or ""),
             )
             for row in rows
         ]
         return UserTeams(meta=Meta(), count=len(shown), teams=shown)
-
-    async def create(
-        self,
-        subject: Subject,
-        *,
-        username: str,
-        password: str,
-        email: str,
-        name: str = "",
-        admin: bool = False,
-        member_of: dict[str, Role] | None = None,
-    ) -> User:
-        """A new account, with its roles by team id. Raises Invalid for a name or password against the rules,
-        Conflict when the name or address is taken."""
-        check_account(username, name, email)
-        passwords.check_new(password, username=username, email=email)
-        new = NewUser(
-            id=new_id(),
-            username=username,
-            name=name or username,
-            email=email,
-            password_hash=await self._hasher.hash(password),
-            admin=admin,
-            default_team_id=next(iter(member_of or {}), None),
-            created_at=self._context.now_ms(),
-        )
-        return await self._context.store.write(lambda tx: self._add(tx, subject, new, member_of or {}))
-
-    async def set_password(self, username: str, password: str, *, subject: Subject = SYSTEM) -> None:
-        """Set a password; every session and editor of the user ends. Raises NotFound, Invalid."""
-        row = await self._context.store.read(lambda tx: users.by_login(tx, username))
-        if row is None:
-            raise NotFound(f"There is no user '{username}'.", hint="Check the spelling: user name or e-mail address.")
-        passwords.check_new(password, username=row.username, email=row.email)
-        hashed = await self._hasher.hash(password)
-
-        def work(tx: Tx) -> None:
-            users.set_password(tx, row.id, hashed, self._context.now_ms())
-            self._shut_out(tx, row.id)
-            self._record(tx, "user.updated-password", subject, row.id)
-
-        await self._context.store.write(work)
-
-    async def set_suspended(self, subject: Subject, user_id: str, suspended: bool) -> None:
-        """Keep somebody out at once, or let him in again. Raises NotFound, Invalid for the last administrator."""
-
-        def work(tx: Tx) -> None:
-            row = users.get(tx, user_id)
-            if row is None:
-                raise NotFound("There is no such user.")
-            if suspended and row.admin and not row.suspended and users.admin_count(tx) == 1:
-                raise Invalid("The last administrator can't be suspended.", hint="Make another administrator first.")
-            users.set_suspended(tx, user_id, suspended, self._context.now_ms())
-            self._shut_out(tx, user_id)
-            self._record(tx, "user.updated-user", subject, user_id)
-
-        await self._context.store.write(work)
 
     # Inside a transaction
 
@@ -234,6 +178,12 @@ class Accounts:
         if current.suspended:
             raise Forbidden(
                 "This account is suspended.", code="user_suspended", hint="Ask an administrator of this box."
+            )
+        if current.password_expired:
+            raise Forbidden(
+                "This password must be changed first.",
+                code=PASSWORD_EXPIRED,
+                hint="Log in on the page of this box: it asks for a new one.",
             )
         login = self._context.config.login
         key = token_hash(session_id)
@@ -264,24 +214,6 @@ class Accounts:
         asking = Subject(kind="user", user_id=row.id, username=row.username, admin=row.admin)
         self._record(tx, "account.logout", asking, row.id)
 
-    def _add(self, tx: Tx, subject: Subject, new: NewUser, roles: dict[str, Role]) -> User:
-        if users.by_login(tx, new.username) is not None or users.by_login(tx, new.email) is not None:
-            raise Conflict("This user name or e-mail address is taken.", code="invalid_username", hint="Take another.")
-        users.add(tx, new)
-        for team_id, role in roles.items():
-            if teams.get(tx, team_id) is None:
-                raise NotFound("There is no such team.")
-            teams.set_role(tx, team_id, new.id, role)
-        self._record(tx, "account.register", subject, new.id, {"user": {"id": new.id, "username": new.username}})
-        row = users.get(tx, new.id)
-        assert row is not None  # noqa: S101 - added two lines above
-        return shown_user(row, self._context.base_url())
-
-    def _shut_out(self, tx: Tx, user_id: str) -> None:
-        sessions.end_all(tx, user_id)
-        tokens.end_editors(tx, user_id)
-        tx.after_commit(Event("token.revoked", user_id))
-
     def _record(
         self, tx: Tx, event: str, subject: Subject, user_id: str, body: dict[str, object] | None = None
     ) -> None:
@@ -289,6 +221,10 @@ class Accounts:
 
     def _csrf(self, session_hash: str) -> str:
         return self._context.box.derive("csrf", session_hash)
+
+
+def _types(tx: Tx) -> dict[str, UserTeamType]:
+    return {row.id: UserTeamType(id=row.id, name=row.name, active=row.active) for row in team_types.every(tx)}
 
 
 def _alive(tx: Tx, key: str, now: int) -> tuple[SessionRow, UserRow] | None:

@@ -9,14 +9,16 @@ import msgspec
 
 from appliance.errors import Invalid, NotFound, TooMany
 from appliance.events import Event
-from appliance.model import Subject
+from appliance.model import Role, Subject
 from appliance.schema.audit import AuditEntry, AuditPage, AuditScope, AuditTrigger
 from appliance.schema.common import AuditQuery, Meta
 from appliance.services import palette
 from appliance.services.context import Context
 from appliance.services.meter import Meter
-from appliance.store import audit, instances
+from appliance.services.notifications import tell
+from appliance.store import audience, audit, instances
 from appliance.store.engine import Tx
+from appliance.store.instances import InstanceRow
 from appliance.store.values import iso
 
 DEFAULT_LIMIT = 100
@@ -24,6 +26,9 @@ LARGEST_LIMIT = 1000
 MOST_EVENTS = 20
 # What an instance says of itself is kept in full up to here: a flow must not fill the disk with one entry.
 BODY_LIMIT_BYTES = 16 * 1024
+# The last lines of a crash are kept with it, for the newest crashes of each instance.
+CRASH_LOG_BYTES = 8 * 1024
+CRASHES_KEPT = 20
 
 # A flow can write as fast as the disk; the log of the others must not drown in it.
 REPORTS_AT_ONCE = 300
@@ -31,12 +36,16 @@ REPORTS_PER_S = 5
 # Nor may it fill the disk: of what each Node-RED reports the newest are kept. Nobody else's entries are ever removed.
 REPORTS_KEPT = 10_000
 TRIM_EVERY = 256
+LONGEST_REQUEST_ID = 64
+_NOT_OF_LAUNCHER = "~"
 
 # Written by the platform alone; an instance that reports one of these is forging.
 _OURS = frozenset(["platform", "account", "user", "team", "application", "project", "device", "billing", "weir"])
 _EVENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,95}", re.ASCII)
 _LEFT_OUT = ("event", "user", "path", "timestamp", "__launcherLog", "level", "username")
 _NOT_A_NAME = "unknown"
+# What people are told of, and as which notification.
+TOLD = {"crashed": "instance-crashed", "safe-mode": "instance-safe-mode"}
 SOURCES = {"launcher": "launcher", "node_red": "node-red"}
 
 
@@ -77,9 +86,9 @@ class Audit:
         )
         self._write(tx, new)
 
-    async def from_node(self, instance_id: str, document: bytes, kind: str) -> None:
+    async def from_node(self, instance_id: str, document: bytes, kind: str, request_id: str | None = None) -> None:
         """Record what a launcher or a Node-RED (`kind` of its token) reports; installs and removals of nodes also
-        change the instance's palette list.
+        change the instance's palette list. A report whose `request_id` is known was sent twice and is left out.
 
         Raises Invalid for what is no event, or one that only the platform may write; NotFound without the instance;
         TooMany when a Node-RED reports too much.
@@ -94,15 +103,20 @@ class Audit:
         self._reports += 1
         crowded = self._reports % TRIM_EVERY == 0
 
+        known_by = _known_by(kind, request_id)
+
         def work(tx: Tx) -> None:
-            self._node_event(tx, instance_id, event, report, kind)
+            if known_by is not None and audit.reported(tx, instance_id, known_by):
+                return
+            self._node_event(tx, instance_id, event, report, kind, known_by)
             if crowded:
                 audit.trim(tx, instance_id, SOURCES["node_red"], REPORTS_KEPT)
 
         await self._context.store.write(work)
 
     async def page(self, scope: str, scope_id: str | None, query: AuditQuery) -> AuditPage:
-        """Entries of a team, project, application, user or the platform, newest first, older than the cursor.
+        """Entries of a team, project, application, user or the platform, or of the `box` outside its teams; newest
+        first, older than the cursor.
 
         A team's page covers its instances. Raises Invalid for a cursor, scope or filter that makes no sense.
         """
@@ -113,7 +127,9 @@ class Audit:
         following = str(rows[-1].seq) if len(rows) == most else None
         return AuditPage(meta=Meta(next_cursor=following), count=len(rows), log=[_entry(row) for row in rows])
 
-    def _node_event(self, tx: Tx, instance_id: str, event: str, report: dict[str, Any], kind: str) -> None:
+    def _node_event(
+        self, tx: Tx, instance_id: str, event: str, report: dict[str, Any], kind: str, request_id: str | None
+    ) -> None:
         row = instances.get(tx, instance_id)
         if row is None:
             raise NotFound("There is no such instance.")
@@ -135,13 +151,24 @@ class Audit:
             # A flow can send what it likes with this token, so nobody is named as the one who did it.
             trigger_type="system" if kind == "launcher" else "unknown",
             source=SOURCES.get(kind, kind),
-            body={"project": {"id": row.id, "name": row.name}, **_kept(report)},
+            body={"project": {"id": row.id, "name": row.name}, **_kept(report), **_last_lines(event, kind, report)},
         )
-        self._write(tx, new)
+        self._write(tx, new, request_id)
+        if kind == "launcher" and event in TOLD:
+            _tell_members(tx, event, row, at)
+        if event == "crashed" and kind == "launcher":
+            audit.forget(tx, instance_id, event, new.source or "", "log", CRASHES_KEPT)
 
-    def _write(self, tx: Tx, new: audit.NewEntry) -> None:
-        audit.write(tx, new)
+    def _write(self, tx: Tx, new: audit.NewEntry, request_id: str | None = None) -> None:
+        audit.write(tx, new, request_id)
         tx.after_commit(Event("audit", new.scope_id or new.scope_type, new.team_id, {"event": new.event}))
+
+
+def _tell_members(tx: Tx, event: str, row: InstanceRow, at: int) -> None:
+    """Those who can do something about it. Only a launcher's word counts here: a flow could cry all day."""
+    data = {"instance": {"id": row.id, "name": row.name}, "team": {"id": row.team_id, "name": row.team_name}}
+    for user_id in audience.of_team(tx, row.team_id, least=Role.MEMBER):
+        tell(tx, user_id, TOLD[event], f"{TOLD[event]}:{row.id}", data, at=at)
 
 
 def _filter(scope: str, scope_id: str | None, query: AuditQuery) -> audit.Filter:
@@ -183,6 +210,31 @@ def _kept(report: dict[str, Any]) -> dict[str, Any]:
         return body
     start = encoded[: BODY_LIMIT_BYTES // 2].decode("utf-8", "ignore")
     return {"truncated": True, "bytes": len(encoded), "start": start}
+
+
+def _known_by(kind: str, request_id: str | None) -> str | None:
+    """By what a report is known again. The ids of the launcher's reports lie where a flow can read them while the
+    appliance is away: it must not use one up."""
+    known_by = request_id if not request_id or kind == "launcher" else _NOT_OF_LAUNCHER + request_id
+    return known_by if known_by and len(known_by) <= LONGEST_REQUEST_ID else None
+
+
+def _last_lines(event: str, kind: str, report: dict[str, Any]) -> dict[str, Any]:
+    """The end of the log that a launcher sends with a crash: the newest lines that fit."""
+    entries = report.get("__launcherLog")
+    if event != "crashed" or kind != "launcher" or not isinstance(entries, list):
+        return {}
+    kept: list[dict[str, Any]] = []
+    room = CRASH_LOG_BYTES
+    for entry in reversed(entries):
+        if not isinstance(entry, dict):
+            continue
+        line = {key: entry[key] for key in ("ts", "level", "msg", "type", "name", "id") if key in entry}
+        room -= len(msgspec.json.encode(line))
+        if room < 0:
+            break
+        kept.append(line)
+    return {"log": kept[::-1]} if kept else {}
 
 
 def _cursor(cursor: str | None) -> int | None:

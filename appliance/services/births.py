@@ -13,7 +13,7 @@ from appliance.errors import Conflict, Invalid
 from appliance.events import Event
 from appliance.model import Desired, Role, Subject
 from appliance.schema.instances import CreateInstance
-from appliance.services import credentials, documents, imports, names, settings
+from appliance.services import copies, credentials, documents, imports, names, settings, team_limits
 from appliance.services.addresses import INSTANCES, Addresses, free_numbers
 from appliance.services.context import Context, Recorder
 from appliance.services.reach import teams_of
@@ -83,7 +83,9 @@ class Births:
     ) -> InstanceRow:
         if instances.name_taken(tx, names.safe_name(name)):
             raise names.taken(name)
-        parts = _parts(tx, subject, body)
+        application = _application(tx, subject, body.application_id)
+        taken_from = copies.source(tx, body.source_project, application.team_id) if body.source_project else None
+        parts = _parts(tx, body, application, taken_from)
         taken = instances.numbers(tx)
         number = next((number for number in free if number not in taken), None)
         if number is None:
@@ -95,7 +97,11 @@ class Births:
         row = instances.get(tx, instance_id)
         if row is None:
             raise Conflict("The application was removed meanwhile.", hint="Choose another.")
-        self._announce(tx, subject, row)
+        if taken_from is not None:
+            at = self._context.now_ms()
+            copies.take(tx, self._context.box, taken_from, row, user_id=subject.user_id, at=at)
+            row = instances.get(tx, instance_id) or row
+        self._announce(tx, subject, row, taken_from)
         return row
 
     def _new(self, instance_id: str, name: str, parts: _Parts, number: int, secret: str) -> NewInstance:
@@ -123,10 +129,11 @@ class Births:
                 storage.write(tx, storage.Write(instance_id, kind, body, digest, None, subject.user_id, at))
         instances.flows_written(tx, instance_id, at=at)
 
-    def _announce(self, tx: Tx, subject: Subject, row: InstanceRow) -> None:
+    def _announce(self, tx: Tx, subject: Subject, row: InstanceRow, taken_from: copies.Source | None) -> None:
+        source = {} if taken_from is None else {"sourceProject": {"id": taken_from.row.id, "name": taken_from.row.name}}
         self._audit.record(
             tx,
-            "project.created",
+            "project.duplicated" if source else "project.created",
             subject=subject,
             scope_type="project",
             scope_id=row.id,
@@ -136,22 +143,27 @@ class Births:
                 "project": {"id": row.id, "name": row.name},
                 "team": {"id": row.team_id, "name": row.team_name},
                 "application": {"id": row.application_id, "name": row.application_name},
+                **source,
             },
         )
         tx.after_commit(Event("instance.changed", row.id, row.team_id, {"id": row.id}))
 
 
-def _parts(tx: Tx, subject: Subject, body: CreateInstance) -> _Parts:
-    application = _application(tx, subject, body.application_id)
-    kind = _type(tx, body.project_type)
-    stack = _stack(tx, body.stack, kind)
+def _parts(tx: Tx, body: CreateInstance, application: ApplicationRow, taken_from: copies.Source | None) -> _Parts:
+    """What is neither named nor taken from the instance that is copied is the box's default."""
+    same = taken_from.row if taken_from else None
+    kind = _type(tx, body.project_type or (same.type_id if same else None))
+    stack = _stack(tx, body.stack or (same.stack_id if same and same.type_id == kind.id else None), kind)
     if stack.instance_type_id not in (None, kind.id):
         raise Invalid(
             f"The stack '{stack.name}' is not for instances of the type '{kind.name}'.",
             code="invalid_stack",
             hint="Choose a stack of that type: weir stack list",
         )
-    return _Parts(application=application, type_id=kind.id, stack_id=stack.id, template=_template(tx, body.template))
+    team_limits.check_instance(tx, application.team_id, kind.id)
+    of_source = same.template_id if same and taken_from and taken_from.options.template else None
+    template = _template(tx, body.template or of_source)
+    return _Parts(application=application, type_id=kind.id, stack_id=stack.id, template=template)
 
 
 def _application(tx: Tx, subject: Subject, wanted: str | None) -> ApplicationRow:
@@ -172,7 +184,8 @@ def _stack(tx: Tx, wanted: str | None, kind: catalogue.TypeRow) -> catalogue.Sta
     if wanted:
         return _known(catalogue.stack(tx, wanted), "stack", wanted, "invalid_stack")
     usual = catalogue.stack(tx, kind.default_stack_id) if kind.default_stack_id else None
-    found = usual if usual is not None and usual.active else catalogue.newest_stack(tx)
+    fitting = [row for row in catalogue.all_stacks(tx) if row.active and row.instance_type_id in (None, kind.id)]
+    found = usual if usual is not None and usual.active else next(reversed(fitting), None)
     return _known(found, "active stack", "", "invalid_stack")
 
 

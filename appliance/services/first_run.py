@@ -10,15 +10,17 @@ from msgspec import Struct
 from appliance.config import First
 from appliance.model import Role
 from appliance.services.settings import DEFAULT_POLICY, DEFAULT_SETTINGS
-from appliance.store import birth, teams, users
+from appliance.store import birth, team_types, teams, users
 from appliance.store.engine import Tx
 from appliance.store.ids import new_id
+from appliance.store.team_types import TeamTypeRow
 from appliance.store.teams import ApplicationRow
 from appliance.store.users import NewUser
 
 ADMIN_NAME = "admin"
 _ADMIN_EMAIL = "admin@localhost"
 
+TEAM_TYPE = "starter"  # without limits
 STACK = "node-red-5"
 _STACK_LABEL = "Node-RED 5.0.7"
 _STACK_PROPERTIES = {"nodered": "5.0.7", "node": "24", "memory": "256"}
@@ -39,7 +41,7 @@ class FirstRun(Struct, frozen=True):
 
 
 def furnish(tx: Tx, first: First, password_hash: str, now: int) -> FirstRun:
-    """Add the first administrator, team, application, instance type, stack and template."""
+    """Add the first administrator, team with its type, application, instance type, stack and template."""
     made = FirstRun(username=ADMIN_NAME, user_id=new_id(), team_id=new_id(), application_id=new_id())
     users.add(
         tx,
@@ -54,7 +56,9 @@ def furnish(tx: Tx, first: First, password_hash: str, now: int) -> FirstRun:
             created_at=now,
         ),
     )
-    teams.add(tx, team_id=made.team_id, name=first.team, slug=slug(first.team), at=now)
+    kind = TeamTypeRow(new_id(), TEAM_TYPE, active=True, position=0, description="", properties={}, created_at=now)
+    team_types.add(tx, kind)
+    teams.add(tx, team_id=made.team_id, name=first.team, slug=slug(first.team), at=now, type_id=kind.id)
     teams.set_role(tx, made.team_id, made.user_id, Role.OWNER)
     teams.add_application(tx, ApplicationRow(made.application_id, made.team_id, first.application, "", now, now))
     _catalogue(tx, now)

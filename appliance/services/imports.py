@@ -55,12 +55,13 @@ def read(given: Raw, limit_bytes: int) -> Import | None:
             f"The flows have {len(body)} bytes; at most {limit_bytes} are taken.", hint="Import a part of them."
         )
     if not body.startswith(b"{"):
-        return Import(_flows(body))
+        return Import(checked_flows(body))
     export = documents.check(body, _EXPORT, "flows")
-    return Import(_flows(bytes(export.flows)), _credentials(export.credentials))
+    return Import(checked_flows(bytes(export.flows)), _credentials(export.credentials))
 
 
-def _flows(body: bytes) -> bytes:
+def checked_flows(body: bytes) -> bytes:
+    """Flows that Node-RED can load, as they came. Raises Invalid."""
     nodes = documents.check(body, _NODES, "flows")
     twice = [name for name, count in Counter(node.id for node in nodes).items() if count > 1]
     if twice:

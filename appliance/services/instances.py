@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
+import msgspec
 from msgspec import Struct
 
 from appliance.errors import Conflict, Invalid, NotFound
@@ -19,14 +20,16 @@ from appliance.events import Event
 from appliance.model import Desired, InstanceSpec, LauncherReport, LauncherState, Subject
 from appliance.schema import instances as wire
 from appliance.schema.common import Page
-from appliance.services import deleted, names, settings, views, wishes
+from appliance.schema.resources import Figures
+from appliance.services import changes, deleted, names, settings, views, wishes
 from appliance.services.addresses import Addresses
 from appliance.services.births import Births
+from appliance.services.changes import Changes
 from appliance.services.context import Context, Recorder
 from appliance.services.paging import page_of
 from appliance.services.reach import teams_of
 from appliance.services.stacks import Stacks
-from appliance.store import instances, library, storage
+from appliance.store import instances, kept, library, storage
 from appliance.store.engine import Tx
 from appliance.store.instances import InstanceRow
 
@@ -62,13 +65,16 @@ class Instances:
         live: Live,
         poke: Poke,
         probe: Callable[[int], bool],
+        resources: Callable[[str], Figures | None] = lambda _: None,
     ) -> None:
         self._context = context
+        self._resources = resources
         self._audit = audit
         self._stacks = stacks
         self._live = live
         self._addresses = Addresses(context)
         self._poke = poke
+        self._changes = Changes(context, audit=audit, built=stacks.built)
         self._births = Births(context, audit=audit, addresses=self._addresses, probe=probe)
         self._versions: dict[str, dict[str, str]] = {}
 
@@ -135,6 +141,31 @@ class Instances:
         """Want it gone. Its flows and credentials are kept in a file that the audit entry names."""
         await self._wish(subject, instance_id, wishes.delete)
 
+    async def change(
+        self, subject: Subject, instance_id: str, body: wire.ChangeInstance, *, whole: bool = True
+    ) -> wire.ChangedInstance:
+        """Change what is named; most of it takes effect at its next start or restart, as the answer's `note` says.
+
+        Not `whole`: the variables only, and the answer holds no other settings. Raises Invalid for a setting, type,
+        stack or source that is not allowed, Conflict for a name that is malformed or taken; then nothing was changed.
+        """
+        outcome = await self._changes.change(subject, instance_id, body if whole else changes.of_members(body))
+        if outcome.poke:
+            self._poke(instance_id)
+        shown = await self.get(instance_id)
+        if not whole:
+            shown = views.reduced(shown)
+        return wire.ChangedInstance(**msgspec.structs.asdict(shown), note=outcome.note)
+
+    async def import_files(self, subject: Subject, instance_id: str, body: wire.ImportProject) -> None:
+        """Take over the flows and credentials of a Node-RED that stands alone; see `Changes.import_files`."""
+        await self._changes.import_files(subject, instance_id, body)
+        self._poke(instance_id)
+
+    async def restart_stack(self, subject: Subject, instance_id: str) -> None:
+        """Want it running by a new launcher on its stack; also when it was suspended."""
+        await self._wish(subject, instance_id, wishes.restart_stack)
+
     async def settings_document(self, instance_id: str, kind: str) -> dict[str, Any]:
         """What a launcher runs the instance with (instance protocol §1.4); `kind` is that of its token.
 
@@ -145,7 +176,7 @@ class Instances:
             raise wishes.suspended()
         if row.desired is Desired.DELETING:
             raise NotFound("The instance is being deleted.")
-        return settings.document(row, self._place(row), ours=kind == "launcher")
+        return settings.document(row, self._place(row), self._context.box, ours=kind == "launcher")
 
     async def report_state(self, instance_id: str, body: wire.UpdateState) -> None:
         """Take in what a launcher says of itself; versions are kept when they changed.
@@ -162,16 +193,16 @@ class Instances:
     async def specs(self) -> builtins.list[InstanceSpec]:
         """What is wanted, of all instances."""
         rows = await self._context.store.read(instances.every)
-        built = await self._stacks.resolve_all({row.stack_name for row in rows})
-        return [views.spec(row, built[row.stack_name], self._addresses) for row in rows]
+        built = await self._stacks.resolve_all({views.stack_of(row) for row in rows})
+        return [views.spec(row, built[views.stack_of(row)], self._addresses) for row in rows]
 
     async def spec(self, instance_id: str) -> InstanceSpec | None:
         """What is wanted of one instance; None when there is no such row."""
         row = await self._context.store.read(lambda tx: instances.get(tx, instance_id))
         if row is None:
             return None
-        built = await self._stacks.resolve_all({row.stack_name})
-        return views.spec(row, built[row.stack_name], self._addresses)
+        built = await self._stacks.resolve_all({views.stack_of(row)})
+        return views.spec(row, built[views.stack_of(row)], self._addresses)
 
     async def removed(self, instance_id: str) -> None:
         """The driver has removed it: keep its flows in `state/deleted`, then drop the row. Idempotent.
@@ -241,7 +272,8 @@ class Instances:
         return {"info": {"kept": str(self._deleted / deleted.file_name(row.name, at))}}
 
     def _view(self, row: InstanceRow) -> wire.Instance:
-        return views.instance(row, self._live.meta(row.id, row.desired), self._addresses)
+        meta = self._live.meta(row.id, row.desired)
+        return views.instance(row, meta, self._addresses, self._resources(row.id))
 
     def _place(self, row: InstanceRow) -> settings.Place:
         addresses, authority = self._addresses, self._context.home.tls / "ca.crt"
@@ -279,7 +311,8 @@ def _remains(tx: Tx, instance_id: str) -> _Remains | None:
     row, sealed = instances.get(tx, instance_id), instances.sealed_secret(tx, instance_id)
     if row is None or sealed is None:
         return None
-    return _Remains(row, storage.bodies(tx, instance_id), library.every(tx, instance_id), sealed)
+    stored = {**storage.bodies(tx, instance_id), **kept.flows_by_name(tx, instance_id)}
+    return _Remains(row, stored, library.every(tx, instance_id), sealed)
 
 
 def _drop(tx: Tx, row: InstanceRow) -> None:
@@ -306,6 +339,8 @@ def _report(body: wire.UpdateState, spec: InstanceSpec | None, now: datetime) ->
         reason=body.reason[:64],
         message=body.message[:LONGEST_TEXT],
         at=_moment(body.at) or now,
+        holding=body.holding,
+        next_try_at=_moment(body.next_try_at),
     )
 
 
@@ -314,4 +349,5 @@ def _moment(text: str | None) -> datetime | None:
         moment = datetime.fromisoformat(text or "")
     except ValueError:
         return None
-    return moment if moment.tzinfo is not None else None
+    # Nor what UTC could not hold: it would fail again wherever the instance is shown.
+    return moment if moment.tzinfo is not None and 1 < moment.year < 9998 else None

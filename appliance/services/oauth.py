@@ -22,9 +22,9 @@ from appliance.model import Role
 from appliance.schema.oauth import OAuthToken
 from appliance.schema.users import User
 from appliance.services.context import Context
-from appliance.services.redirects import allowed, with_answer
+from appliance.services.redirects import CALLBACK, HTTP_CALLBACK, allowed, with_answer
 from appliance.services.settings import http_admin_root
-from appliance.services.tokens import EDITOR_SCOPES
+from appliance.services.tokens import EDITOR_SCOPES, HTTP_SCOPES, USE
 from appliance.store import instances, oauth, teams, tokens, users
 from appliance.store.engine import Tx
 from appliance.store.ids import new_id
@@ -38,7 +38,7 @@ ACCESS_LIFE_S = 1800
 REFRESH_LIFE = timedelta(days=7)
 STATE_LENGTH = 1024
 
-_SCOPE = re.compile(r"editor(-[A-Za-z0-9.+-]{1,48})?", re.ASCII)
+_SCOPE = re.compile(r"editor(-[A-Za-z0-9.+-]{1,48})?|httpAuth-[A-Za-z0-9.+-]{1,48}", re.ASCII)
 _CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
 _VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}", re.ASCII)
 
@@ -113,7 +113,8 @@ class OAuth:
             raise OAuthError("invalid_request", "The client is not known; the instance may have been restarted.")
         redirect_uri = query.get("redirect_uri", "")
         port = self._context.config.listen.public_base + instance.number
-        if redirect_uri not in allowed(names, port, http_admin_root(instance)):
+        where = ("", HTTP_CALLBACK) if _uses(query.get("scope", "")) else (http_admin_root(instance), CALLBACK)
+        if redirect_uri not in allowed(names, port, *where):
             raise OAuthError("invalid_request", "The redirect URI is not one of this instance on this box.")
         _check_query(query, redirect_uri)
         request = RequestRow(
@@ -135,8 +136,9 @@ class OAuth:
     def _complete(self, tx: Tx, request_id: str, user: User, code: str) -> str:
         request = self._request(tx, request_id)
         client = oauth.client(tx, request.client_id)
-        role = self._role(tx, client, user.id) if client else None
-        if role is Role.DASHBOARD:
+        uses = _uses(request.scope)
+        role = self._role(tx, client, user.id, uses=uses) if client else None
+        if role is Role.DASHBOARD and not uses:
             raise OAuthError("access_denied", "Your role may use the dashboards of this instance, not its editor.")
         if role is not None and request.scope == "editor" and _edits(role) != "*":
             # Editors that send no version do not know a login that may only look (instance protocol §3.3).
@@ -155,14 +157,15 @@ class OAuth:
             raise _gone()
         return request
 
-    def _role(self, tx: Tx, client: ClientRow, user_id: str) -> Role | None:
-        """What the user is to this instance; None for strangers and those kept out."""
+    def _role(self, tx: Tx, client: ClientRow, user_id: str, *, uses: bool = False) -> Role | None:
+        """What the user is to this instance; None for strangers and those kept out. `uses`: it is about the flows'
+        own pages, which are for the team, not for whoever administers the box."""
         user = users.get(tx, user_id)
         team_id = teams.team_of(tx, "instance", client.instance_id)
         if user is None or user.suspended or team_id is None:
             return None
         role = teams.role(tx, team_id, user_id)
-        if user.admin:
+        if user.admin and not uses:
             # An administrator may always look; only his role in the team lets him edit (instance protocol §3.3).
             return max(role, Role.VIEWER)
         return role if role is not Role.NONE else None
@@ -196,7 +199,8 @@ class OAuth:
         if not _verified(form.get("code_verifier", ""), request.challenge):
             return OAuthError("invalid_request", "The code verifier does not fit.")
         ends = now + REFRESH_LIFE // timedelta(milliseconds=1)
-        return self._issue(tx, client, request.user_id, grant_id=new_id(), ends=ends, state=request.state)
+        new = (new_id(), ends, request.state)
+        return self._issue(tx, client, request.user_id, new, uses=_uses(request.scope))
 
     def _refresh(self, tx: Tx, client: ClientRow, form: Mapping[str, str]) -> OAuthToken | OAuthError:
         old = tokens.get(tx, token_hash(form.get("refresh_token", "")))
@@ -207,14 +211,18 @@ class OAuth:
         tx.after_commit(Event("token.revoked", old.user_id or old.id))
         if old.user_id is None or old.expires_at is None or old.expires_at <= self._context.now_ms():
             return OAuthError("invalid_request", "The login is too old.")
-        return self._issue(tx, client, old.user_id, grant_id=old.name, ends=old.expires_at, state=None)
+        again = (old.name, old.expires_at, None)
+        return self._issue(tx, client, old.user_id, again, uses=USE in (old.scopes or ()))
 
     def _issue(
-        self, tx: Tx, client: ClientRow, user_id: str, *, grant_id: str, ends: int, state: str | None
+        self, tx: Tx, client: ClientRow, user_id: str, grant: tuple[str, int, str | None], *, uses: bool
     ) -> OAuthToken | OAuthError:
-        role = self._role(tx, client, user_id)
-        if role is None or role < Role.VIEWER:
-            return OAuthError("access_denied", "This user has no access to the editor of this instance.")
+        """Tokens for a login: its id, when it ends, and the state it was asked with."""
+        grant_id, ends, state = grant
+        role = self._role(tx, client, user_id, uses=uses)
+        if role is None or role < (Role.DASHBOARD if uses else Role.VIEWER):
+            what = "flows" if uses else "editor"
+            return OAuthError("access_denied", f"This user has no access to the {what} of this instance.")
         now = self._context.now_ms()
         access, refresh = new_token("ffu"), new_token("ffu")
         for kind, secret, until in (
@@ -229,12 +237,16 @@ class OAuth:
                 name=grant_id,
                 user_id=user_id,
                 instance_id=client.instance_id,
-                scopes=sorted(EDITOR_SCOPES),
+                scopes=sorted(HTTP_SCOPES if uses else EDITOR_SCOPES),
                 expires_at=until,
             )
             tokens.add(tx, row)
         return OAuthToken(
-            access_token=access, refresh_token=refresh, expires_in=ACCESS_LIFE_S, scope=_edits(role), state=state
+            access_token=access,
+            refresh_token=refresh,
+            expires_in=ACCESS_LIFE_S,
+            scope="http" if uses else _edits(role),
+            state=state,
         )
 
 
@@ -243,7 +255,11 @@ def _check_query(query: Mapping[str, str], redirect_uri: str) -> None:
     state = query.get("state", "")
     faults = (
         (query.get("response_type") != "code", "unsupported_response_type", "The response type must be code."),
-        (_SCOPE.fullmatch(query.get("scope", "")) is None, "invalid_scope", "The scope must be editor or editor-…."),
+        (
+            _SCOPE.fullmatch(query.get("scope", "")) is None,
+            "invalid_scope",
+            "The scope must be editor or editor-… or httpAuth-….",
+        ),
         (query.get("code_challenge_method") != "S256", "invalid_request", "The challenge method must be S256."),
         (_CHALLENGE.fullmatch(query.get("code_challenge", "")) is None, "invalid_request", "There is no challenge."),
         (not 0 < len(state) <= STATE_LENGTH, "invalid_request", f"The state must have 1 to {STATE_LENGTH} characters."),
@@ -252,6 +268,11 @@ def _check_query(query: Mapping[str, str], redirect_uri: str) -> None:
         if wrong:
             answer = {"error": error, "errorDescription": description, "state": state[:STATE_LENGTH]}
             raise OAuthError(error, description, location=with_answer(redirect_uri, **answer))
+
+
+def _uses(scope: str) -> bool:
+    """Whether a login is for the flows' own pages, not for the editor."""
+    return scope.startswith("httpAuth-")
 
 
 def _edits(role: Role) -> str:

@@ -6,7 +6,9 @@ import base64
 import re
 
 from appliance.errors import Invalid
-from appliance.schema.users import User
+from appliance.schema.common import Links
+from appliance.schema.users import TeamSummary, User, UserSummary
+from appliance.store.teams import TeamRow
 from appliance.store.users import UserRow
 from appliance.store.values import iso
 
@@ -30,7 +32,49 @@ def shown_user(row: UserRow, base_url: str) -> User:
         suspended=row.suspended,
         defaultTeam=row.default_team_id,
         password_expired=row.password_expired,
+        tcs_accepted=None if row.tcs_accepted_at is None else iso(row.tcs_accepted_at),
     )
+
+
+def user_summary(row: UserRow, base_url: str) -> UserSummary:
+    """The account as those see it who share a team with it."""
+    return UserSummary(
+        id=row.id,
+        username=row.username,
+        name=row.name,
+        avatar=avatar(row.name, base_url),
+        admin=row.admin,
+        created_at=iso(row.created_at),
+        suspended=row.suspended,
+    )
+
+
+def team_summary(row: TeamRow, base_url: str) -> TeamSummary:
+    """The team without what it has."""
+    return TeamSummary(
+        id=row.id,
+        name=row.name,
+        slug=row.slug,
+        avatar=avatar(row.name, base_url),
+        suspended=row.suspended,
+        links=Links(self=f"{base_url}/api/v1/teams/{row.id}"),
+    )
+
+
+def as_body(row: UserRow) -> dict[str, str]:
+    """The account in the body of an audit entry."""
+    return {"id": row.id, "username": row.username, "name": row.name}
+
+
+def team_body(row: TeamRow) -> dict[str, str]:
+    """The team in the body of an audit entry."""
+    return {"id": row.id, "name": row.name}
+
+
+def updates(before: dict[str, object], after: dict[str, object]) -> list[dict[str, object]]:
+    """What changed, as audit entries tell it."""
+    changed = [key for key, value in after.items() if before.get(key) != value]
+    return [{"key": key, "old": before.get(key), "new": after[key], "dif": "updated"} for key in changed]
 
 
 def avatar(name: str, base_url: str) -> str:
@@ -48,5 +92,14 @@ def check_account(username: str, name: str, email: str) -> None:
         )
     if _EMAIL.fullmatch(email) is None:
         raise Invalid(f"'{email[:64]}' is not an e-mail address.", hint="Write it as name@example.com.")
-    if len(name) > _NAME_LENGTH or "://" in name:
-        raise Invalid("A name is at most 128 characters long and holds no address.", code="invalid_name")
+    check_name(name)
+
+
+def check_name(name: str) -> None:
+    """Raises Invalid unless a person or a team may be called so."""
+    if len(name) > _NAME_LENGTH or "://" in name or not name.isprintable():
+        raise Invalid(
+            f"A name has at most {_NAME_LENGTH} characters, all of them visible, and holds no address.",
+            code="invalid_name",
+            hint="Choose another name.",
+        )

@@ -6,14 +6,16 @@ from collections.abc import Iterable
 from urllib.parse import urlencode
 
 CALLBACK = "/auth/strategy/callback"
+# Of the flows' own pages; at the root of the host, wherever the editor is.
+HTTP_CALLBACK = "/_ffAuth/callback"
 
 
-def allowed(names: Iterable[str], port: int, admin_root: str) -> frozenset[str]:
+def allowed(names: Iterable[str], port: int, admin_root: str, callback: str = CALLBACK) -> frozenset[str]:
     """Every redirect URI of an instance: accepted names, its public port, its callback path; nothing else.
 
     `names` may carry the platform's external port, which is not the instance's.
     """
-    return frozenset(f"https://{_host(name)}{_port(port)}{admin_root}{CALLBACK}" for name in names)
+    return frozenset(f"https://{_host(name)}{_port(port)}{admin_root}{callback}" for name in names)
 
 
 def with_answer(redirect_uri: str, **answer: str) -> str:

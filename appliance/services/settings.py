@@ -8,8 +8,10 @@ from typing import Any
 
 from msgspec import Struct
 
+from appliance.auth.secrets import BoxSecrets
 from appliance.model import Desired
-from appliance.services import palette
+from appliance.services import environment, palette, setting_rules, supervision
+from appliance.services.environment import Vault
 from appliance.store.instances import InstanceRow
 
 CATALOGUE = "https://catalogue.nodered.org/catalogue.json"
@@ -58,13 +60,8 @@ DEFAULT_POLICY: dict[str, Any] = {
 }
 """What an instance may not change; what is not named it may."""
 
-# Settings that are one value, though they are objects.
-_WHOLE = frozenset({"httpNodeCORS"})
 # Not part of Node-RED's settings, or made below.
 _APART = frozenset({"env", "localAuth", "emailAlerts"})
-# Returned as "set" or "not set" only.
-_PASSWORDS = (("httpNodeAuth", "pass"), ("localAuth", "pass"))
-_ENV_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*", re.ASCII)
 _ROOT = re.compile(r"[0-9a-z_/-]*", re.ASCII | re.IGNORECASE)
 _MEMORY = re.compile(r"[1-9][0-9]{0,6}", re.ASCII)
 
@@ -102,15 +99,19 @@ def memory_mb(stack_properties: Mapping[str, Any]) -> int | None:
     return int(stated) if _MEMORY.fullmatch(stated) else None
 
 
-def document(row: InstanceRow, place: Place, *, ours: bool) -> dict[str, Any]:
-    """The settings document of an instance (instance protocol §1.4); `ours` adds what only Weir's launcher reads."""
+def document(row: InstanceRow, place: Place, box: BoxSecrets, *, ours: bool) -> dict[str, Any]:
+    """The settings document of an instance (instance protocol §1.4); `ours` adds what only Weir's launcher reads.
+
+    Hidden variables are in it in clear: it is for the instance's own launcher alone. Raises Internal when they were
+    sealed with the key of another box.
+    """
     merged = merge(row.template_settings, row.template_policy, row.settings)
     answer: dict[str, Any] = {
         "projectID": row.id,
         "rootDir": place.root_dir,
         "userDir": row.id,
         "port": place.node_red_port,
-        "env": _environment(row, merged, place),
+        "env": _environment(row, place, box),
         "baseURL": place.instance_url + _root(merged.get("httpAdminRoot")),
         "forgeURL": place.forge_url,
         "fileStore": None,
@@ -128,7 +129,7 @@ def document(row: InstanceRow, place: Place, *, ours: bool) -> dict[str, Any]:
         "stack": row.stack_properties,
         "settings": _node_red(row, merged),
         "features": dict.fromkeys(("shared-library", "projectComms", "teamBroker", "tables", "teamNPM"), False),
-        **_launcher_settings(row),
+        **supervision.document(row.launcher_settings),
     }
     return {**answer, "weir": _weir(row, place)} if ours else answer
 
@@ -136,11 +137,11 @@ def document(row: InstanceRow, place: Place, *, ours: bool) -> dict[str, Any]:
 def public(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Settings as people may read them: hidden variables empty, passwords only as set or not set."""
     shown = dict(settings)
-    for group, key in _PASSWORDS:
+    for group, key in setting_rules.PASSWORDS:
         if isinstance(values := shown.get(group), dict) and key in values:
             shown[group] = {**values, key: bool(values[key])}
-    if isinstance(variables := shown.get("env"), list):
-        shown["env"] = [_public_variable(variable) for variable in variables]
+    if "env" in shown:
+        shown["env"] = environment.shown(shown["env"])
     return shown
 
 
@@ -161,6 +162,7 @@ def _weir(row: InstanceRow, place: Place) -> dict[str, Any]:
         "stack": row.stack_name,
         "memoryMb": memory_mb(row.stack_properties),
         "extraCa": place.extra_ca,
+        **supervision.of_weir(row.launcher_settings),
     }
 
 
@@ -187,43 +189,17 @@ def _palette(row: InstanceRow, merged: Mapping[str, Any]) -> dict[str, Any]:
     return values
 
 
-def _environment(row: InstanceRow, merged: Mapping[str, Any], place: Place) -> dict[str, str]:
-    """Template < instance, but a variable whose policy is False in the template is locked; FF_* is the platform's."""
-    fixed = _variables(row.template_settings)
-    locked = {name for name, variable in fixed.items() if variable.get("policy") is False}
-    own = {name: variable for name, variable in _variables(row.settings).items() if name not in locked}
-    # A hidden variable without a value of its own leaves the template's in place.
-    own = {name: variable for name, variable in own.items() if variable.get("value") or not variable.get("hidden")}
-    values = {name: str(variable.get("value") or "") for name, variable in {**fixed, **own}.items()}
-    platform = {"INSTANCE_ID": row.id, "INSTANCE_NAME": row.name, "PROJECT_ID": row.id, "PROJECT_NAME": row.name}
-    url = place.instance_url + _root(merged.get("httpAdminRoot"))
-    return {**values, **{f"FF_{key}": value for key, value in platform.items()}, "FF_INSTANCE_URL": url}
+def _environment(row: InstanceRow, place: Place, box: BoxSecrets) -> dict[str, str]:
+    listed = (row.template_settings.get("env"), row.settings.get("env"))
+    values = environment.delivered(*listed, Vault(box, row.template_id), Vault(box, row.id))
+    return {**values, **of_platform(row, place.instance_url)}
 
 
-def _variables(settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    listed = settings.get("env")
-    variables = [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
-    return {entry["name"]: entry for entry in variables if _allowed(entry.get("name"))}
-
-
-def _allowed(name: object) -> bool:
-    return isinstance(name, str) and _ENV_NAME.fullmatch(name) is not None and not name.startswith("FF_")
-
-
-def _public_variable(variable: object) -> object:
-    if isinstance(variable, dict) and variable.get("hidden"):
-        return {**variable, "value": ""}
-    return variable
-
-
-def _launcher_settings(row: InstanceRow) -> dict[str, Any]:
-    own = row.launcher_settings
-    answer: dict[str, Any] = {}
-    if isinstance(own.get("healthCheckInterval"), int | float):
-        answer["healthCheckInterval"] = own["healthCheckInterval"]
-    if isinstance(own.get("disableAutoSafeMode"), bool):
-        answer["disableAutoSafeMode"] = own["disableAutoSafeMode"]
-    return answer
+def of_platform(row: InstanceRow, instance_url: str) -> dict[str, str]:
+    """The variables that the platform gives every instance."""
+    names = {"INSTANCE_ID": row.id, "INSTANCE_NAME": row.name, "PROJECT_ID": row.id, "PROJECT_NAME": row.name}
+    url = instance_url + http_admin_root(row)
+    return {**{f"FF_{key}": value for key, value in names.items()}, "FF_INSTANCE_URL": url}
 
 
 def _merge(under: Mapping[str, Any], policy: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -232,7 +208,7 @@ def _merge(under: Mapping[str, Any], policy: Mapping[str, Any], over: Mapping[st
         rule, below = policy.get(key), under.get(key)
         if value is None or rule is False:
             continue
-        if isinstance(value, dict) and isinstance(below, dict) and key not in _WHOLE:
+        if isinstance(value, dict) and isinstance(below, dict) and key not in setting_rules.WHOLE:
             merged[key] = _merge(below, rule if isinstance(rule, dict) else {}, value)
         else:
             merged[key] = value

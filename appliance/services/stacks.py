@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import builtins
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
-from appliance.errors import NotFound
+from appliance.errors import Invalid, NotFound
 from appliance.model import StackRef
 from appliance.schema.common import Links, Page
 from appliance.schema.instances import InstanceType, InstanceTypes, Stack, Template, Templates
@@ -17,6 +18,7 @@ from appliance.services.settings import public
 from appliance.store import catalogue
 from appliance.store.values import iso
 
+R = TypeVar("R", catalogue.StackRow, catalogue.TypeRow)
 Find = Callable[[str], StackRef | None]
 
 
@@ -36,12 +38,17 @@ class Stacks:
         """`resolve` for many names, off the event loop."""
         return await asyncio.to_thread(lambda: {name: self._find(name) for name in names})
 
-    async def list(self, page: Page | None = None) -> StackList:
-        """Stacks of the box, oldest first."""
-        rows = await self._store.read(catalogue.all_stacks)
-        built = await self.resolve_all({row.name for row in rows})
+    async def built(self, row: catalogue.StackRow) -> bool:
+        """Whether instances can be started on it."""
+        name = build_name(row.name, row.properties)
+        return (await self.resolve_all({name}))[name] is not None
+
+    async def list(self, page: Page | None = None, *, shown: str | None = "all") -> StackList:
+        """Stacks of the box, oldest first: those that are `active`, `inactive`, or `all`. Raises Invalid."""
+        rows = _filtered(await self._store.read(catalogue.all_stacks), shown)
+        built = await self.resolve_all({build_name(row.name, row.properties) for row in rows})
         meta, found = page_of(rows, page, id_of=lambda row: row.id, text_of=lambda row: f"{row.name} {row.label}")
-        stacks = [self._stack(row, built=built[row.name] is not None) for row in found]
+        stacks = [self._stack(row, built=built[build_name(row.name, row.properties)] is not None) for row in found]
         return StackList(meta=meta, count=len(stacks), stacks=stacks)
 
     async def get(self, key: str) -> Stack:
@@ -49,8 +56,7 @@ class Stacks:
         row = await self._store.read(lambda tx: catalogue.stack(tx, key))
         if row is None:
             raise NotFound(f"There is no stack '{key}'.", hint="See: weir stack list")
-        built = await self.resolve_all({row.name})
-        return self._stack(row, built=built[row.name] is not None)
+        return self._stack(row, built=await self.built(row))
 
     async def templates(self, page: Page | None = None) -> Templates:
         """Templates of the box, oldest first."""
@@ -65,9 +71,9 @@ class Stacks:
             raise NotFound(f"There is no template '{key}'.")
         return self._template(row)
 
-    async def types(self, page: Page | None = None) -> InstanceTypes:
-        """Instance types of the box in their order."""
-        rows = await self._store.read(catalogue.types)
+    async def types(self, page: Page | None = None, *, shown: str | None = "all") -> InstanceTypes:
+        """Instance types of the box in their order: those that are `active`, `inactive`, or `all`. Raises Invalid."""
+        rows = _filtered(await self._store.read(catalogue.types), shown)
         meta, found = page_of(rows, page, id_of=lambda row: row.id, text_of=lambda row: row.name)
         return InstanceTypes(meta=meta, count=len(found), types=[_type(row) for row in found])
 
@@ -87,6 +93,8 @@ class Stacks:
             properties=row.properties,
             created_at=iso(row.created_at),
             links=self._links("stacks", row.id),
+            project_type=row.instance_type_id,
+            replaced_by=row.replaced_by,
             built=built,
             instance_count=row.instance_count,
         )
@@ -106,6 +114,19 @@ class Stacks:
 
     def _links(self, plural: str, key: str) -> Links:
         return Links(self=f"{self._context.base_url()}/api/v1/{plural}/{key}")
+
+
+def build_name(name: str, properties: Mapping[str, Any]) -> str:
+    """What is built on the box for a stack of this name: several may share it, with other limits."""
+    shared = properties.get("build")
+    return shared if isinstance(shared, str) and shared else name
+
+
+def _filtered(rows: Sequence[R], shown: str | None) -> Sequence[R]:
+    shown = shown or "active"
+    if shown not in ("active", "inactive", "all"):
+        raise Invalid(f"There is no filter '{shown[:40]}'.", hint="Use one of: active, inactive, all.")
+    return [row for row in rows if shown == "all" or row.active is (shown == "active")]
 
 
 def _type(row: catalogue.TypeRow) -> InstanceType:

@@ -3,30 +3,33 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import TypeVar
 
 from appliance.errors import Forbidden, Invalid, NotFound
 from appliance.events import Event
 from appliance.model import Role, Subject
-from appliance.schema.common import Links, Meta, Page
-from appliance.schema.users import Application, Applications, CreateApplication, Team, TeamUser
+from appliance.schema.common import Links, Page
+from appliance.schema.users import Application, Applications, CreateApplication, Team, TeamSummary, TeamUser
 from appliance.schema.users import Teams as TeamPage
+from appliance.services import listing
 from appliance.services.context import Context, Recorder
-from appliance.services.people import avatar
-from appliance.store import teams, users
+from appliance.services.people import avatar, team_summary
+from appliance.services.team_types import shown_type
+from appliance.store import snapshots, team_types, teams
 from appliance.store.engine import Tx
 from appliance.store.ids import new_id
+from appliance.store.paging import Found
+from appliance.store.team_types import TeamTypeRow
 from appliance.store.teams import ApplicationRow, TeamRow
 from appliance.store.values import iso
 
 K = TypeVar("K")
 V = TypeVar("V")
 
-DEFAULT_LIMIT = 1000
 NAME_LENGTH = 128
 DESCRIPTION_LENGTH = 4096
 CACHE_LIMIT = 10_000
-_GIVEN = (Role.DASHBOARD, Role.VIEWER, Role.MEMBER, Role.OWNER)
 
 
 class Teams:
@@ -42,22 +45,36 @@ class Teams:
 
     async def team(self, team_id: str) -> Team:
         """Raises NotFound."""
-        return self._shown(await self._context.store.read(lambda tx: teams.get(tx, team_id)))
+        return await self._one(lambda tx: teams.get(tx, team_id))
 
     async def by_slug(self, slug: str) -> Team:
         """Raises NotFound."""
-        return self._shown(await self._context.store.read(lambda tx: teams.by_slug(tx, slug)))
+        return await self._one(lambda tx: teams.by_slug(tx, slug))
+
+    async def seen(self, team_id: str, subject: Subject) -> Team | TeamSummary:
+        """The team; those who may use its dashboards only get no more than its name. Raises NotFound."""
+        if await self.role(team_id, subject) >= Role.VIEWER:
+            return await self.team(team_id)
+        row = await self._context.store.read(lambda tx: teams.get(tx, team_id))
+        if row is None:
+            raise NotFound("There is no such team.")
+        return team_summary(row, self._context.base_url())
 
     async def teams(self, page: Page) -> TeamPage:
-        """All teams of the box, oldest first."""
-        limit = min(max(page.limit or DEFAULT_LIMIT, 1), DEFAULT_LIMIT)
+        """All teams of the box, oldest first unless sorted. Raises Invalid for a foreign cursor."""
+        asked = listing.want(page)
 
-        def work(tx: Tx) -> list[TeamRow]:
-            return teams.page(tx, after=page.cursor, limit=limit, words=page.query or "")
+        def work(tx: Tx) -> tuple[Found, dict[str, TeamTypeRow]]:
+            return teams.page(tx, asked), _types(tx)
 
-        rows = await self._context.store.read(work)
-        following = rows[-1].id if len(rows) == limit else None
-        return TeamPage(meta=Meta(next_cursor=following), count=len(rows), teams=[self._shown(row) for row in rows])
+        found, types = await self._context.store.read(work)
+        shown = [self._shown(teams.of(row), types) for row in found.rows]
+        return TeamPage(meta=listing.meta(found, asked), count=len(shown), teams=shown)
+
+    async def suspended(self, team_id: str) -> bool:
+        """Whether nothing of the team may be changed by its members."""
+        row = await self._context.store.read(lambda tx: teams.get(tx, team_id))
+        return row is not None and row.suspended
 
     async def role(self, team_id: str, subject: Subject) -> Role:
         """What the subject is in this team: ADMIN for administrators, NONE for strangers and for instances."""
@@ -67,6 +84,11 @@ class Teams:
             return Role.ADMIN
         return await self._membership(team_id, subject)
 
+    async def role_on(self, kind: str, thing: str, subject: Subject) -> Role:
+        """What the subject is in the team of a thing; NONE when it is not there."""
+        team_id = await self.team_of(kind, thing)
+        return Role.NONE if team_id is None else await self.role(team_id, subject)
+
     async def team_user(self, team_id: str, subject: Subject) -> TeamUser:
         """The caller's own role: his membership's, else ADMIN for an administrator. Raises NotFound for strangers."""
         role = await self._membership(team_id, subject) or await self.role(team_id, subject)
@@ -75,7 +97,7 @@ class Teams:
         return TeamUser(role=int(role))
 
     async def team_of(self, kind: str, thing: str) -> str | None:
-        """The team that an `instance`, `application` or `team` belongs to; None when it is not there."""
+        """The team that an `instance`, `snapshot`, `application` or `team` belongs to; None when it is not there."""
         key = (kind, thing)
         if (known := self._owners.get(key)) is not None:
             return known
@@ -84,15 +106,6 @@ class Teams:
         if found is not None and before == self._changes:
             _keep(self._owners, key, found)
         return found
-
-    async def set_member(self, subject: Subject, team_id: str, user_id: str, role: Role) -> None:
-        """Add somebody to a team or change his role; in force at once.
-
-        Raises NotFound, Invalid for a role that teams don't have and for the last owner's.
-        """
-        if role not in _GIVEN:
-            raise Invalid(f"{int(role)} is not a team role.", code="invalid_team_role", hint="Use 5, 10, 30 or 50.")
-        await self._context.store.write(lambda tx: self._set_member(tx, subject, team_id, user_id, role))
 
     async def applications(self, team_id: str) -> Applications:
         """The applications of a team, oldest first."""
@@ -161,26 +174,6 @@ class Teams:
             for key in [key for key in cache if event.key in key]:
                 del cache[key]
 
-    def _set_member(self, tx: Tx, subject: Subject, team_id: str, user_id: str, role: Role) -> None:
-        team, user = teams.get(tx, team_id), users.get(tx, user_id)
-        if team is None or user is None:
-            raise NotFound("There is no such team or user.")
-        before = teams.role(tx, team_id, user_id)
-        if before is Role.OWNER and role is not Role.OWNER and teams.owner_count(tx, team_id) == 1:
-            raise Invalid("A team keeps at least one owner.", hint="Make somebody else an owner first.")
-        teams.set_role(tx, team_id, user_id, role)
-        # Tokens are looked at again, and so are roles: both caches drop what names this user.
-        tx.after_commit(Event("token.revoked", user_id, team_id))
-        self._audit.record(
-            tx,
-            "team.user.role-changed" if before else "team.user.added",
-            subject=subject,
-            scope_type="team",
-            scope_id=team_id,
-            team_id=team_id,
-            body={"user": {"id": user_id, "username": user.username}, "role": int(role)},
-        )
-
     def _add_application(self, tx: Tx, subject: Subject, new: ApplicationRow) -> TeamRow:
         team = teams.get(tx, new.team_id)
         if team is None:
@@ -199,9 +192,14 @@ class Teams:
         )
         return team
 
-    def _shown(self, row: TeamRow | None) -> Team:
+    async def _one(self, find: Callable[[Tx], TeamRow | None]) -> Team:
+        row, types = await self._context.store.read(lambda tx: (find(tx), _types(tx)))
         if row is None:
             raise NotFound("There is no such team.")
+        return self._shown(row, types)
+
+    def _shown(self, row: TeamRow, types: dict[str, TeamTypeRow]) -> Team:
+        kind = types.get(row.type_id or "")
         base_url = self._context.base_url()
         return Team(
             id=row.id,
@@ -216,6 +214,7 @@ class Teams:
             created_at=iso(row.created_at),
             updated_at=iso(row.updated_at),
             properties=row.properties,
+            type=shown_type(kind) if kind else None,
         )
 
     def _application(self, row: ApplicationRow, team: TeamRow | None = None) -> Application:
@@ -231,10 +230,16 @@ class Teams:
         )
 
 
+def _types(tx: Tx) -> dict[str, TeamTypeRow]:
+    return {row.id: row for row in team_types.every(tx)}
+
+
 def _team_of(tx: Tx, kind: str, thing: str) -> str | None:
     if kind == "team":
         row = teams.get(tx, thing)
         return row.id if row else None
+    if kind == "snapshot":
+        return snapshots.team_of(tx, thing)
     if kind in ("instance", "application"):
         return teams.team_of(tx, kind, thing)
     raise ValueError(f"nothing of kind {kind} belongs to a team")

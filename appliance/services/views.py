@@ -9,16 +9,19 @@ import msgspec
 from appliance.model import InstanceSpec, StackRef
 from appliance.schema.common import Links
 from appliance.schema.instances import Instance, InstanceMeta, Named, StackSummary, TemplateSummary
+from appliance.schema.resources import Figures
 from appliance.schema.users import ApplicationSummary
-from appliance.services import settings
+from appliance.services import environment, settings, supervision
 from appliance.services.addresses import Addresses
+from appliance.services.stacks import build_name
 from appliance.store.instances import InstanceRow
 from appliance.store.values import iso
 
 
-def instance(row: InstanceRow, meta: InstanceMeta, addresses: Addresses) -> Instance:
+def instance(row: InstanceRow, meta: InstanceMeta, addresses: Addresses, resources: Figures | None = None) -> Instance:
     """The whole instance; hidden variables and passwords are left out."""
     own: dict[str, Any] = {"palette": {"modules": []}, "env": [], **settings.public(row.settings)}
+    own["env"] = own["env"] + environment.of_platform(settings.of_platform(row, addresses.instance(row.number)))
     return Instance(
         id=row.id,
         name=row.name,
@@ -34,12 +37,18 @@ def instance(row: InstanceRow, meta: InstanceMeta, addresses: Addresses) -> Inst
         stack=_stack(row, addresses),
         template=_template(row, addresses),
         settings=own,
-        launcher_settings=row.launcher_settings,
+        launcher_settings=supervision.effective(row.launcher_settings),
         meta=msgspec.structs.replace(meta, versions=meta.versions or row.versions),
         desired=row.desired.value,
         ports=dict(zip(("public", "node_red", "launcher"), addresses.ports(row.number), strict=True)),
         flow_last_updated_at=iso(row.flow_updated_at) if row.flow_updated_at else None,
+        resources=resources,
     )
+
+
+def reduced(shown: Instance) -> Instance:
+    """What those are told who may change the variables only."""
+    return msgspec.structs.replace(shown, settings={"env": shown.settings["env"]}, launcher_settings={})
 
 
 def url(row: InstanceRow, addresses: Addresses) -> str:
@@ -61,9 +70,14 @@ def spec(row: InstanceRow, stack: StackRef | None, addresses: Addresses) -> Inst
         launcher_port=addresses.launcher(row.number),
         public_port=addresses.public(row.number),
         stack=stack,
-        stack_name=row.stack_name,
+        stack_name=stack_of(row),
         memory_mb=settings.memory_mb(row.stack_properties),
     )
+
+
+def stack_of(row: InstanceRow) -> str:
+    """What must be built on the box for the instance."""
+    return build_name(row.stack_name, row.stack_properties)
 
 
 def _application(row: InstanceRow, addresses: Addresses) -> ApplicationSummary:

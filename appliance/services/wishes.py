@@ -45,6 +45,13 @@ def restart(desired: Desired, shown: str) -> Wish | None:
     return Wish(Desired.RUNNING, "project.restarted", command=True)
 
 
+def restart_stack(desired: Desired, shown: str) -> Wish | None:
+    """Always something to do."""
+    if desired is Desired.DELETING:
+        raise _deleting()
+    return Wish(Desired.RUNNING, "project.stack.restart", placed_anew=True, command=True)
+
+
 def suspend(desired: Desired, shown: str) -> Wish | None:
     """Always something to do."""
     _refuse_suspended(desired)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from appliance.auth.permissions import PERMISSIONS, Permission, demand, demand_scope
-from appliance.errors import NotFound
+from appliance.errors import Forbidden, NotFound
 from appliance.model import Role, Subject
 
 if TYPE_CHECKING:
@@ -30,11 +30,15 @@ class Access:
         demand_scope(permission, subject)
         if route.on == "none":
             _demand_on_box(permission, subject)
-        if route.on in ("none", "body"):
+        if route.on == "user":
+            # Before anything is looked up, and without: what others are called is nobody's business.
+            params = _oneself(subject, params)
+            _demand_on_box(permission, subject, own=params["id"] == subject.user_id)
+        if route.on in ("none", "user", "body"):
             return params
         kind, thing, params = await self._named(route, subject, params)
-        role = await self.role(kind, thing, subject)
-        demand(permission, subject, role)
+        own = subject.user_id is not None and params.get("user") == subject.user_id
+        await self._demand(permission, kind, thing, subject, own=own)
         return params
 
     async def check_body(self, route: Route, subject: Subject, body: Any) -> Any:
@@ -43,22 +47,29 @@ class Access:
         A missing application is filled in with the first one in which the subject may do this.
         """
         permission = PERMISSIONS[str(route.permission)]
+        if (owner_id := getattr(body, "owner_id", None)) is not None:
+            await self._demand(permission, "instance", owner_id, subject)
+            return body
         if (team_id := getattr(body, "team_id", None)) is not None:
-            demand(permission, subject, await self.role("team", team_id, subject))
+            await self._demand(permission, "team", team_id, subject)
             return body
         if body.application_id is None:
             body = msgspec.structs.replace(body, application_id=await self._services.teams.default_application(subject))
-        demand(permission, subject, await self.role("application", body.application_id, subject))
+        await self._demand(permission, "application", body.application_id, subject)
         return body
 
-    async def role(self, kind: str, thing: str, subject: Subject) -> Role:
-        """The subject's role in the team of a thing; NotFound when it is not there or not to be seen."""
+    async def _demand(
+        self, permission: Permission, kind: str, thing: str, subject: Subject, *, own: bool = False
+    ) -> None:
+        """Return if the subject may do this to a thing of a team; NotFound when it is not there or not to be seen."""
         teams = self._services.teams
         team_id = await teams.team_of(kind, thing)
         role = await teams.role(team_id, subject) if team_id is not None else Role.NONE
         if team_id is None or role is Role.NONE or not _within(subject, team_id, kind, thing):
             raise _absent(kind)
-        return role
+        demand(permission, subject, role, own=own)
+        if not permission.read and not subject.admin and await teams.suspended(team_id):
+            raise Forbidden("The team is suspended.", code="forbidden", hint="Ask an administrator of this box.")
 
     async def _named(self, route: Route, subject: Subject, params: dict[str, str]) -> tuple[str, str, dict[str, str]]:
         if route.on == "instance_name":
@@ -78,11 +89,19 @@ def _absent(kind: str) -> NotFound:
     return NotFound(f"there is no such {kind}")
 
 
-def _demand_on_box(permission: Permission, subject: Subject) -> None:
-    """Permissions on the box as a whole; an administrator's token that is narrowed to teams is no administrator's."""
-    if subject.team_ids is not None:
-        subject = msgspec.structs.replace(subject, admin=False)
-    demand(permission, subject, Role.ADMIN if subject.admin else Role.NONE, own=permission.own)
+def _demand_on_box(permission: Permission, subject: Subject, *, own: bool | None = None) -> None:
+    """Permissions on the box as a whole; an administrator's token is no administrator's where it is narrowed to teams,
+    or is his editor's."""
+    whole = subject.team_ids is None and subject.instance_id is None
+    asking = subject if whole else msgspec.structs.replace(subject, admin=False)
+    role = Role.ADMIN if asking.admin else Role.NONE
+    demand(permission, asking, role, own=permission.own if own is None else own)
+
+
+def _oneself(subject: Subject, params: dict[str, str]) -> dict[str, str]:
+    """Everybody knows what he is called himself."""
+    own = subject.user_id is not None and params["id"].lower() == subject.username.lower()
+    return {**params, "id": str(subject.user_id)} if own else params
 
 
 def _within(subject: Subject, team_id: str, kind: str, thing: str) -> bool:

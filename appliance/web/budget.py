@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from types import TracebackType
 
-from appliance.errors import Unavailable
+from appliance.errors import TooLarge, Unavailable
 
 # Every body may have so much without being counted: logins and commands go on while large ones are refused.
 UNCOUNTED_BYTES = 64 * 1024
@@ -19,7 +19,7 @@ class Budget:
 
     def __init__(self, total_bytes: int, share_bytes: int) -> None:
         self._total_bytes = total_bytes
-        self._share_bytes = share_bytes
+        self.share_bytes = share_bytes
         self._held: Counter[str] = Counter()
 
     def hold(self) -> Hold:
@@ -32,7 +32,7 @@ class Budget:
 
     def take(self, who: str, size: int) -> None:
         """Raises Unavailable when there is no room; then nothing was taken."""
-        if self._held[who] + size > self._share_bytes:
+        if self._held[who] + size > self.share_bytes:
             raise _busy("too much is being sent with this credential at once")
         if self._held.total() + size > self._total_bytes:
             raise _busy("too much is being sent to this box at once")
@@ -59,8 +59,10 @@ class Hold:
         return self
 
     def arrived(self, size: int) -> None:
-        """Count `size` more bytes. Raises Unavailable."""
+        """Count `size` more bytes. Raises Unavailable, or TooLarge when there will never be room for this one."""
         self._arrived += size
+        if self._arrived - UNCOUNTED_BYTES > self._budget.share_bytes:
+            raise TooLarge("the body is larger than one credential may send", hint="Send less, or split it.")
         wanted = max(0, self._arrived - UNCOUNTED_BYTES) - self._taken
         if wanted > 0:
             self._budget.take(self._who, wanted)

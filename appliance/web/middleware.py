@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 
 from aiohttp import web
 
@@ -39,7 +40,9 @@ async def boundary(request: web.Request, handler: Next) -> web.StreamResponse:
         return await handler(request)
     except Exception as error:  # noqa: BLE001 - the request boundary is one of the four
         if isinstance(error, ConnectionError) and request.transport is None:
-            raise  # the client left: nobody is there to be answered, nothing is wrong
+            # The client left: nothing is wrong, and nobody gets this answer. Raised on, it would be a trace in the log
+            # for whoever likes to cut connections.
+            return web.Response(status=HTTPStatus.BAD_REQUEST)
         told = answers.as_error(error, request_id)
         begun = request.get(STREAM)
         if begun is not None:

@@ -16,6 +16,7 @@ REF = "#/components/schemas/{name}"
 _JSON = "application/json"
 _AUTH = {
     "api": "A user's bearer token, or the account on the other end of the box's socket.",
+    "anyone": "Anyone; a user sees more.",
     "launcher": "The bearer token of this instance's launcher.",
     "node_red": "The bearer token of this instance's Node-RED.",
     "instance": "A bearer token of this instance.",
@@ -64,7 +65,9 @@ def _operation(route: Route) -> dict[str, Any]:
         operation["parameters"] = parameters
     if route.body is not None:
         operation["requestBody"] = {"required": True, "content": _body(route)}
-    if route.auth not in ("public", "browser"):
+    if route.auth == "anyone":
+        operation["security"] = [{}, {"token": []}]
+    elif route.auth not in ("public", "browser"):
         operation["security"] = [{"token": []}]
     return operation
 

@@ -26,6 +26,7 @@ STREAM = web.RequestKey("stream", web.StreamResponse)
 # Who may ask. Each word is one rule of `identity.py`.
 Auth = Literal[
     "public",  # nobody is asked
+    "anyone",  # as `api`, but without a credential it is nobody
     "api",  # a user: bearer token, or the account on the other end of api.sock
     "launcher",  # the launcher of the instance in the path
     "node_red",  # Node-RED of the instance in the path
@@ -35,7 +36,7 @@ Auth = Literal[
 ]
 
 # What the permission is asked on; the word says which path parameter names it.
-On = Literal["none", "team", "team_slug", "application", "instance", "instance_name", "body"]
+On = Literal["none", "user", "team", "team_slug", "application", "instance", "instance_name", "snapshot", "body"]
 
 
 class Ask(Struct, Generic[Q, B], frozen=True):

@@ -6,79 +6,43 @@ from __future__ import annotations
 from typing import Any
 
 from appliance.schema.audit import AuditPage
-from appliance.schema.box import AddName, BoxName, BoxNames, BoxStatus, Health
+from appliance.schema.box import AddName, BoxName, BoxNames, BoxStatus, BoxTasks, Health
 from appliance.schema.common import AuditQuery, LogQuery, LogStreamQuery, Page, Status
+from appliance.schema.deploys import KeptDeploys, KeptFlows
 from appliance.schema.instances import (
     ApplicationInstances,
     Available,
     BootGrant,
     BootRequest,
+    ChangedInstance,
+    ChangeInstance,
     CheckName,
     CreateInstance,
     Instance,
     Instances,
     InstanceStatus,
-    InstanceType,
-    InstanceTypes,
-    LibraryQuery,
     LogPage,
-    Stack,
-    Stacks,
     StoredFlows,
     TeamInstances,
-    Template,
-    Templates,
     UpdateState,
 )
 from appliance.schema.oauth import OAuthToken
-from appliance.schema.users import (
-    Application,
-    Applications,
-    CreateApplication,
-    CreateToken,
-    Team,
-    Teams,
-    TeamUser,
-    TokenCreated,
-    User,
-    UserTeams,
-)
-from appliance.web.handlers import about, box, catalogue, events, instances, launchers, logs, teams, users
+from appliance.schema.users import Application, Applications, CreateApplication
+from appliance.web.catalogue_routes import CATALOGUE
+from appliance.web.endpoint_routes import ENDPOINTS
+from appliance.web.handlers import about, box, deploys, events, instances, launchers, logs, teams
 from appliance.web.pages import account, avatar, oauth
-from appliance.web.plugin import logging, storage
+from appliance.web.people_routes import PEOPLE
+from appliance.web.plugin import logging
+from appliance.web.plugin.routes import STORAGE
+from appliance.web.resource_routes import RESOURCES
 from appliance.web.route import MEGABYTE, Handler, Route
-
-API = "/api/v1"
-SMALL = 64 * 1024  # bodies that people and launchers write by hand
-
-
-def _get(path: str, handler: Handler, response: Any, permission: str | None, summary: str, **rest: Any) -> Route:
-    return Route("GET", API + path, handler, summary, permission=permission, response=response, **rest)
-
-
-def _post(path: str, handler: Handler, response: Any, permission: str | None, summary: str, **rest: Any) -> Route:
-    rest.setdefault("max_body_bytes", SMALL)
-    return Route("POST", API + path, handler, summary, permission=permission, response=response, **rest)
-
-
-USERS = (
-    _get("/user", users.me, User, "user:read", "Who the credential stands for."),
-    _get("/user/teams", users.my_teams, UserTeams, "user:team:list", "The teams of the caller, with his role."),
-    _post(
-        "/user/tokens",
-        users.create_token,
-        TokenCreated,
-        "user:token:create",
-        "Make a personal access token; it is shown this once.",
-        body=CreateToken,
-    ),
-)
+from appliance.web.rows import API, SMALL
+from appliance.web.rows import get as _get
+from appliance.web.rows import post as _post
+from appliance.web.snapshot_routes import SNAPSHOTS
 
 TEAMS = (
-    _get("/teams", teams.list_all, Teams, "team:list", "All teams of the box.", query=Page),
-    _get("/teams/slug/{slug}", teams.show, Team, "team:read", "A team by its slug.", on="team_slug"),
-    _get("/teams/{id}", teams.show, Team, "team:read", "A team.", on="team"),
-    _get("/teams/{id}/user", teams.my_role, TeamUser, "team:user", "The caller's role in the team.", on="team"),
     _get(
         "/teams/{id}/projects",
         teams.instances,
@@ -95,15 +59,6 @@ TEAMS = (
         "team:projects:list",
         "The applications of a team.",
         on="team",
-    ),
-    _get(
-        "/teams/{id}/audit-log",
-        teams.audit_log,
-        AuditPage,
-        "team:audit-log",
-        "What happened in a team, newest first.",
-        on="team",
-        query=AuditQuery,
     ),
     _post(
         "/applications",
@@ -161,6 +116,17 @@ INSTANCES = (
     ),
     _get("/projects/{id}", instances.show, Instance, "project:read", "An instance.", on="instance"),
     Route(
+        "PUT",
+        f"{API}/projects/{{id}}",
+        instances.change,
+        "Change an instance: name, settings, variables, stack, type, or another's copy. Members: the variables.",
+        permission="project:edit-env",
+        on="instance",
+        body=ChangeInstance,
+        response=ChangedInstance,
+        max_body_bytes=MEGABYTE,
+    ),
+    Route(
         "DELETE",
         f"{API}/projects/{{id}}",
         instances.delete,
@@ -211,13 +177,40 @@ INSTANCES = (
     _action("suspend", instances.suspend, "Want nothing of the instance running."),
 )
 
-CATALOGUE = (
-    _get("/stacks", catalogue.stacks, Stacks, "stack:list", "The stacks of the box.", query=Page),
-    _get("/stacks/{id}", catalogue.stack, Stack, "stack:read", "A stack."),
-    _get("/templates", catalogue.templates, Templates, "template:list", "The templates of the box.", query=Page),
-    _get("/templates/{id}", catalogue.template, Template, "template:read", "A template."),
-    _get("/project-types", catalogue.types, InstanceTypes, "project-type:list", "The instance types.", query=Page),
-    _get("/project-types/{id}", catalogue.instance_type, InstanceType, "project-type:read", "An instance type."),
+KEPT = (
+    _get(
+        "/projects/{id}/kept",
+        deploys.list_all,
+        KeptDeploys,
+        "project:flows:view",
+        "Deploys made while Weir was away that could not be stored, oldest first.",
+        on="instance",
+    ),
+    _get(
+        "/projects/{id}/kept/{kept}",
+        deploys.flows,
+        KeptFlows,
+        "project:flows:view",
+        "The flows of a kept deploy.",
+        on="instance",
+    ),
+    _post(
+        "/projects/{id}/kept/{kept}/restore",
+        deploys.restore,
+        Status,
+        "project:flows:edit",
+        "Make a kept deploy the instance's flows and restart it; the flows so far are kept instead.",
+        on="instance",
+    ),
+    Route(
+        "DELETE",
+        f"{API}/projects/{{id}}/kept/{{kept}}",
+        deploys.discard,
+        "Forget a kept deploy for good.",
+        permission="project:flows:edit",
+        on="instance",
+        response=Status,
+    ),
 )
 
 BOX = (
@@ -244,9 +237,10 @@ BOX = (
         events.follow,
         bytes,
         "event:list",
-        "Live: `instance.state`, `instance.changed`, `instance.removed`; `reset` with everything first.",
+        "Live: `instance.state`, `.changed`, `.removed`, `.resources`; `reset` with everything first.",
         stream=True,
     ),
+    _get("/box/tasks", box.tasks, BoxTasks, "platform:debug", "What the appliance has under way, counted by name."),
     Route("GET", "/healthz", box.health, "The appliance answers.", auth="public", response=Health),
     Route("GET", "/ca.crt", box.ca, "The certificate of the box's own authority.", auth="public", response=bytes),
     Route("GET", "/avatar/{name}", avatar.picture, "A person's initials.", auth="public", response=bytes),
@@ -296,39 +290,6 @@ LAUNCHERS = (
 )
 
 
-def _storage(kind: str) -> tuple[Route, Route]:
-    path = f"/storage/{{id}}/{kind}"
-    return (
-        Route("GET", path, storage.reader(kind), f"Node-RED's {kind}.", auth="node_red", response=bytes),
-        Route(
-            "POST", path, storage.writer(kind), f"Store Node-RED's {kind}.", auth="node_red", body=bytes, response=bytes
-        ),
-    )
-
-
-STORAGE = (
-    *(route for kind in storage.KINDS for route in _storage(kind)),
-    Route(
-        "GET",
-        "/storage/{id}/library/{type}",
-        storage.read_library,
-        "An entry or a folder of the library.",
-        auth="node_red",
-        query=LibraryQuery,
-        response=bytes,
-    ),
-    Route(
-        "POST",
-        "/storage/{id}/library/{type}",
-        storage.write_library,
-        "Keep an entry of the library.",
-        auth="node_red",
-        body=bytes,
-        status=201,
-    ),
-)
-
-
 def _page(method: str, path: str, handler: Handler, summary: str, **rest: Any) -> Route:
     return Route(method, path, handler, summary, auth="browser", response=bytes, max_body_bytes=SMALL, **rest)
 
@@ -355,4 +316,17 @@ PAGES = (
     Route("GET", "/account/check/{kind}/{owner}", oauth.check, "Whether a token belongs to this owner.", auth="bearer"),
 )
 
-ROUTES: tuple[Route, ...] = (*USERS, *TEAMS, *INSTANCES, *CATALOGUE, *BOX, *LAUNCHERS, *STORAGE, *PAGES)
+ROUTES: tuple[Route, ...] = (
+    *PEOPLE,
+    *TEAMS,
+    *INSTANCES,
+    *KEPT,
+    *SNAPSHOTS,
+    *ENDPOINTS,
+    *CATALOGUE,
+    *BOX,
+    *LAUNCHERS,
+    *RESOURCES,
+    *STORAGE,
+    *PAGES,
+)

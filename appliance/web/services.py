@@ -18,8 +18,14 @@ if TYPE_CHECKING:
     from appliance.services.accounts import Accounts
     from appliance.services.audit import Audit
     from appliance.services.box import Box
+    from appliance.services.catalogue import Catalogue
+    from appliance.services.deploys import Deploys
+    from appliance.services.directory import Directory
+    from appliance.services.endpoints import Endpoints
     from appliance.services.instances import Instances
     from appliance.services.oauth import OAuth
+    from appliance.services.resources import Resources
+    from appliance.services.snapshots import Snapshots
     from appliance.services.stacks import Stacks
     from appliance.services.storage import Storage
     from appliance.services.teams import Teams
@@ -43,9 +49,15 @@ class Services(Struct, frozen=True):
     teams: Teams
     instances: Instances
     storage: Storage
+    deploys: Deploys
     audit: Audit
     stacks: Stacks
+    catalogue: Catalogue
     box: Box
     accepted: Accepted
     launchers: LauncherClient
     feed: Feed
+    directory: Directory
+    resources: Resources
+    snapshots: Snapshots
+    endpoints: Endpoints

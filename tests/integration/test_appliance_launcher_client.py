@@ -14,7 +14,7 @@ from appliance import launcher_client
 from appliance.errors import Unavailable
 from appliance.launcher_client import LauncherClient
 from appliance.model import InstanceSpec, LauncherState
-from tests.contract.test_driver_child import spec_of
+from tests.contract.rig import spec_of
 from tests.support import free_port
 
 ID = "a" * 8
@@ -29,6 +29,7 @@ class FakeLauncher:
 
     def __init__(self) -> None:
         self.behaviour = ""
+        self.odd = ""
         self.commands: list[object] = []
         self.queries: list[dict[str, str]] = []
         self.hang = asyncio.Event()
@@ -50,7 +51,8 @@ class FakeLauncher:
 
     async def _right(self, request: web.Request) -> web.StreamResponse:
         if request.path == "/flowforge/info":
-            return web.json_response({**INFO, "id": "other"} if self.behaviour == "other" else INFO)
+            other = {"other": {"id": "other"}, "odd time": {"nextTryAt": self.odd}}.get(self.behaviour, {})
+            return web.json_response({**INFO, **other})
         if request.path == "/flowforge/command":
             self.commands.append(await request.json())
             return web.json_response({})
@@ -86,6 +88,16 @@ async def launcher() -> AsyncIterator[tuple[FakeLauncher, LauncherClient, Instan
         fake.hang.set()
         await client.close()
         await runner.cleanup()
+
+
+@pytest.mark.parametrize(
+    "odd", ["soon", "2026-11-23T12:00:00", "9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00+14:00"]
+)
+async def test_a_next_try_that_is_no_time_is_none(odd: str) -> None:
+    """A time that UTC can't hold would fail again wherever the instance is shown, all others with it."""
+    async with launcher() as (fake, client, at):
+        fake.behaviour, fake.odd = "odd time", odd
+        assert (await client.info(at)).next_try_at is None
 
 
 async def test_info_command_and_logs() -> None:

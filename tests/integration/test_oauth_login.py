@@ -124,10 +124,10 @@ async def test_roles_become_scopes_and_are_looked_at_again(editor: Editor, role:
     token = await editor.login(editor.box.browser(), "pat")
     assert token["scope"] == scope
     team = editor.grant.team_id
-    await editor.box.services.teams.set_member(editor.box.root, team, user.id, Role.VIEWER)
+    await editor.box.services.directory.members.set_role(editor.box.root, team, user.id, Role.VIEWER)
     status, again = await editor.trade(grant_type="refresh_token", refresh_token=token["refresh_token"])
     assert (status, again["scope"]) == (200, "read")
-    await editor.box.services.teams.set_member(editor.box.root, team, user.id, Role.DASHBOARD)
+    await editor.box.services.directory.members.set_role(editor.box.root, team, user.id, Role.DASHBOARD)
     status, refused = await editor.trade(grant_type="refresh_token", refresh_token=again["refresh_token"])
     assert (status, refused["error"]) == (400, "access_denied")
 

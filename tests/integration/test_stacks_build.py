@@ -251,6 +251,25 @@ def test_killed_build_is_not_found_and_the_next_one_cleans_up(home: Home, defini
     assert left_overs(home) == ["small"]
 
 
+def test_a_broken_stack_is_built_anew_and_serves_until_then(
+    home: Home, definition: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built = stacks.build(home, "small")
+    assert stacks.wrong(home, "small") == ""
+    program = Path(built.node_red) / "node_modules/node-red/red.js"
+    program.chmod(0o644)
+    program.write_text("half")
+    assert "changed or incomplete: node-red" in stacks.wrong(home, "small")
+    with monkeypatch.context() as without_network:
+        without_network.setenv("npm_config_registry", f"http://127.0.0.1:{free_port()}")
+        with pytest.raises(Unavailable):
+            stacks.build(home, "small")
+    assert stacks.find(home, "small") == built, "what there is serves on"
+    assert stacks.build(home, "small") == built
+    assert (stacks.wrong(home, "small"), program.read_text()) == ("", GOOD)
+    assert left_overs(home) == ["small"]
+
+
 def test_two_builds_at_once_make_one(home: Home, definition: Path) -> None:
     results: list[StackRef] = []
     steps: list[str] = []

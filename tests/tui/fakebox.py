@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
@@ -71,6 +72,7 @@ class FakeBox:
         self.instances: list[Json] = []
         self.problems: list[Json] = []
         self.logs: dict[str, list[Json]] = {}
+        self.audit: dict[str, list[Json]] = {}
         self.refuse: dict[str, tuple[int, Any]] = {}
         self.seen: list[tuple[str, str, Any]] = []
         self.delay_s = 0.0
@@ -120,6 +122,11 @@ class FakeBox:
         found["meta"] = {**found["meta"], "state": state, "message": message, **meta}
         self.publish("instance.state", {"id": found["id"], "name": found["name"], "meta": found["meta"]})
 
+    def set_resources(self, key: str, resources: Json | None) -> None:
+        found = self.find(key)
+        found["resources"] = resources
+        self.publish("instance.resources", {"id": found["id"], "name": found["name"], "resources": resources})
+
     def remove(self, key: str) -> None:
         found = self.find(key)
         self.instances.remove(found)
@@ -167,9 +174,12 @@ class FakeBox:
             web.get(f"{api}/instances", self._list),
             web.get(f"{api}/instances/{{key}}", self._show),
             web.post(f"{api}/projects", self._create),
+            web.put(f"{api}/projects/{{key}}", self._change),
             web.delete(f"{api}/projects/{{key}}", self._delete),
             web.post(f"{api}/projects/{{key}}/actions/{{action}}", self._act),
             web.get(f"{api}/projects/{{key}}/logs", self._logs),
+            web.get(f"{api}/projects/{{key}}/audit-log", self._audit_log),
+            web.get(f"{api}/projects/{{key}}/resources", self._samples),
             web.get(f"{api}/projects/{{key}}/logs/stream", self._log_stream),
             web.get(f"{api}/events", self._events),
             web.get(f"{api}/stacks", self._stacks),
@@ -236,6 +246,12 @@ class FakeBox:
         self._later(self.settle(made, "start"))
         return web.json_response(made)
 
+    async def _change(self, request: web.Request) -> web.Response:
+        body, found = await request.json(), self.find(request.match_info["key"])
+        found["name"] = body.get("name", found["name"])
+        found["launcherSettings"] = {**found["launcherSettings"], **body.get("launcherSettings", {})}
+        return web.json_response({**found, "note": "At the next start." if "launcherSettings" in body else ""})
+
     async def _delete(self, request: web.Request) -> web.Response:
         found = self.find(request.match_info["key"])
         self._later(self.settle(found, "delete"))
@@ -271,6 +287,17 @@ class FakeBox:
         if page and page[0] is not found[0]:
             meta["previous_cursor"] = "-" + page[0]["ts"]
         return web.json_response({"meta": meta, "log": page})
+
+    async def _audit_log(self, request: web.Request) -> web.Response:
+        found, asked = self.audit.get(self.find(request.match_info["key"])["id"], []), request.query
+        limit, before = int(asked.get("limit", 100)), int(asked.get("cursor", 2**62))
+        log = [e for e in found if e["event"] in asked.getall("event", [e["event"]]) and int(e["id"]) < before][:limit]
+        meta = {"next_cursor": log[-1]["id"]} if len(log) == limit else {}
+        return web.json_response({"meta": meta, "count": len(log), "log": log})
+
+    async def _samples(self, request: web.Request) -> web.Response:
+        found = self.find(request.match_info["key"]).get("samples", [])
+        return web.json_response({"meta": {}, "resources": found, "count": len(found)})
 
     async def _log_stream(self, request: web.Request) -> web.StreamResponse:
         ident = self.find(request.match_info["key"])["id"]
@@ -369,7 +396,5 @@ if __name__ == "__main__":  # to look at the screens by hand: python -m tests.tu
             while True:
                 await asyncio.sleep(1)
                 box.log("plant-a", f"tick {time.strftime('%H:%M:%S')}", "warn" if time.time() % 5 < 1 else "info")
-
-    import sys
 
     asyncio.run(demo(Path(sys.argv[1])))

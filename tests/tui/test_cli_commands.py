@@ -296,7 +296,7 @@ async def test_doctor_without_a_box(weir: Weir, home: Path) -> None:
     await asyncio.to_thread(home.mkdir)
     done = await weir("doctor")
     assert done.code == 1
-    assert "the appliance is not running" in done.out
+    assert "Weir is not running" in done.out
     assert "weir stack build" in done.out
 
 

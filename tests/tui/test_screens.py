@@ -59,7 +59,7 @@ async def test_the_home_screen(box: FakeBox) -> None:
         await reads(app, "plant-test")
         await reads(app, "weir · pi4.local · 1 run 1 crash 1 stop · mem 61% disk 43%")
         lines = page(app)
-        assert lines[1].split() == ["STATE", "NAME", "TEAM", "RST", "AGE", "ADDRESS"]
+        assert lines[1].split() == ["STATE", "NAME", "CPU", "MEM", "RST", "AGE", "ADDRESS"]
         assert lines[2].startswith("> + running     plant-a ")
         assert lines[4].startswith("  x crashed     plant-test ")
         assert "l logs" in lines[-1]
@@ -172,17 +172,6 @@ async def test_help_is_called_keys_and_lists_them(box: FakeBox) -> None:
         await reads(app, "Keys", "restart its flows", ":restart")
         await pilot.press("escape")
         await reads(app, "plant-a")
-
-
-async def test_problems(box: FakeBox) -> None:
-    async with screens(box) as (app, pilot):
-        await reads(app, "plant-test")
-        box.problems = [
-            {"key": "d", "title": "Disk", "cause": "97%", "evidence": "", "nextStep": "Free some space.", "since": ""}
-        ]
-        await reads(app, "!1 problem")
-        await pilot.press("colon", *"problems", "enter")
-        await reads(app, "Disk", "97%", "Free some space.")
 
 
 async def test_the_address_is_shown_in_full(box: FakeBox) -> None:

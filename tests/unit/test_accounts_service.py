@@ -15,13 +15,12 @@ import pytest
 from appliance.auth import passwords
 from appliance.auth.passwords import Passwords
 from appliance.config import Config, First
-from appliance.errors import Conflict, Forbidden, Invalid, NotFound, TooMany, Unauthorized
-from appliance.model import SYSTEM, Role
+from appliance.errors import Invalid, TooMany, Unauthorized
+from appliance.model import Role
 from appliance.services.accounts import Accounts
 from appliance.services.attempts import KEYS_LIMIT, Attempts
 from appliance.services.context import Context
 from appliance.services.first_run import FirstRun, slug
-from appliance.services.tokens import Tokens
 from appliance.store import catalogue
 from tests.stores import Clock, Entries, fresh_context
 
@@ -256,64 +255,6 @@ async def test_nothing_at_rest_opens_a_session(context: Context, accounts: Accou
 
 
 # Accounts
-
-
-async def test_a_new_password_ends_every_session(
-    context: Context, accounts: Accounts, first: FirstRun, entries: Entries
-) -> None:
-    session_id, user = await accounts.login("admin", PASSWORD, address="a")
-    await accounts.set_password("admin", "another password")
-    assert await accounts.session(session_id) is None
-    with pytest.raises(Unauthorized):
-        await accounts.login("admin", PASSWORD, address="a")
-    await accounts.login("admin@localhost", "another password", address="a")
-    assert "user.updated-password" in entries.names()
-    with pytest.raises(NotFound):
-        await accounts.set_password("nobody", "another password")
-
-
-@pytest.mark.parametrize("bad", ["short", "aaaaaaaaaa", "x" * 5000, "Ada@Example.Com"])
-async def test_bad_passwords_are_refused(accounts: Accounts, first: FirstRun, bad: str) -> None:
-    with pytest.raises(Invalid):
-        await accounts.create(SYSTEM, username="ada", password=bad, email="ada@example.com")
-
-
-async def test_somebody_suspended_is_out_at_once(context: Context, accounts: Accounts, first: FirstRun) -> None:
-    ada = await accounts.create(
-        SYSTEM, username="ada", password=PASSWORD, email="ada@example.com", member_of={first.team_id: Role.MEMBER}
-    )
-    session_id, _ = await accounts.login("ada", PASSWORD, address="a")
-    tokens = Tokens(context, Entries())
-    info = await accounts.session(session_id)
-    assert info is not None
-    asking = msgspec.structs.replace(await accounts.root(), user_id=ada.id, admin=False)
-    token = (await tokens.create_personal(asking, "mine")).token
-    await tokens.verify(token)
-    await accounts.set_suspended(SYSTEM, ada.id, True)
-    assert await accounts.session(session_id) is None
-    with pytest.raises(Unauthorized):
-        await tokens.verify(token)
-    with pytest.raises(Forbidden) as refused:
-        await accounts.login("ada", PASSWORD, address="a")
-    assert refused.value.code == "user_suspended"
-    await accounts.set_suspended(SYSTEM, ada.id, False)
-    await accounts.login("ada", PASSWORD, address="a")
-    await tokens.verify(token)
-
-
-async def test_the_last_administrator_stays(accounts: Accounts, first: FirstRun) -> None:
-    with pytest.raises(Invalid, match="last administrator"):
-        await accounts.set_suspended(SYSTEM, first.user_id, True)
-
-
-async def test_names_are_unique_whatever_their_case(accounts: Accounts, first: FirstRun) -> None:
-    await accounts.create(SYSTEM, username="ada", password=PASSWORD, email="Ada@example.com")
-    with pytest.raises(Conflict):
-        await accounts.create(SYSTEM, username="bob", password=PASSWORD, email="aDA@EXAMPLE.com")
-    with pytest.raises(Invalid):
-        await accounts.create(SYSTEM, username="Ada", password=PASSWORD, email="b@example.com")
-    with pytest.raises(Invalid):
-        await accounts.create(SYSTEM, username="root", password=PASSWORD, email="c@example.com")
 
 
 async def test_root_is_the_first_administrator(accounts: Accounts, first: FirstRun) -> None:

@@ -57,6 +57,45 @@ async def test_who_did_it(rig: Rig) -> None:
     assert [event.kind for event in rig.events][-3:] == ["audit"] * 3
 
 
+async def test_a_report_that_is_sent_twice_is_recorded_once(rig: Rig, instance_id: str) -> None:
+    """The first answer was lost, with the appliance that gave it (instance protocol L12)."""
+    crashed = msgspec.json.encode({"event": "crashed", "info": {"code": 1}})
+    for request in ("a1", "a1", "a2", None, None, "x" * 65, "x" * 65):
+        await rig.audit.from_node(instance_id, crashed, "launcher", request)
+    found = [entry for entry in await rig.entries(instance_id) if entry.event == "crashed"]
+    assert len(found) == 6
+    other = await rig.create("line-2")
+    await rig.audit.from_node(other.id, crashed, "launcher", "a1")
+    assert (await rig.entries(other.id))[0].event == "crashed"
+
+
+async def test_a_flow_cannot_have_a_report_of_the_launcher_left_out(rig: Rig, instance_id: str) -> None:
+    """It can read the ids of reports that the launcher keeps on the disk while the appliance is away."""
+    crashed = msgspec.json.encode({"event": "crashed", "info": {"code": 1}})
+    await rig.audit.from_node(instance_id, msgspec.json.encode({"event": "flows.set"}), "node_red", "a1")
+    for _ in range(2):
+        await rig.audit.from_node(instance_id, crashed, "launcher", "a1")
+    assert [entry.source for entry in await rig.entries(instance_id) if entry.event == "crashed"] == ["launcher"]
+
+
+async def test_a_flow_cannot_have_last_words_forgotten(
+    rig: Rig, instance_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "CRASHES_KEPT", 2)
+    lines = [{"ts": "1", "level": "error", "msg": "its last words"}]
+    await _report(rig, instance_id, "launcher", event="crashed", __launcherLog=lines)
+    for _ in range(4):
+        await _report(rig, instance_id, event="crashed")
+    await _report(rig, instance_id, "launcher", event="crashed", __launcherLog=lines)
+
+    async def kept() -> list[bool]:
+        return ["log" in each.body for each in await rig.entries(instance_id) if each.source == "launcher"]
+
+    assert await kept() == [True, True]
+    await _report(rig, instance_id, "launcher", event="crashed", __launcherLog=lines)
+    assert await kept() == [True, True, False]
+
+
 async def test_an_entry_goes_with_its_transaction(rig: Rig) -> None:
     def work(tx: Tx) -> None:
         rig.audit.record(tx, "team.created", subject=rig.admin, scope_type="platform", scope_id=None)
@@ -223,7 +262,8 @@ PARAMS = {"of": "t", "before": audit.NEWEST, "most": 100, "named": "e", "by": "a
 @pytest.mark.parametrize("key", audit.STATEMENTS, ids=str)
 async def test_every_page_walks_an_index(rig: Rig, key: tuple[str, bool, bool]) -> None:
     statement = audit.STATEMENTS[key]
-    names = {"of", "before", "most"} | ({"named"} if key[1] else set()) | ({"by"} if key[2] else set())
+    names = {"before", "most"} | (set() if key[0] == "box" else {"of"})
+    names |= ({"named"} if key[1] else set()) | ({"by"} if key[2] else set())
     sql, values = Statements(SQLiteDialect(paramstyle="qmark")).bind(statement, {name: PARAMS[name] for name in names})
     connection = sqlite3.connect(rig.context.home.database)
     plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", values)]
@@ -277,3 +317,23 @@ async def test_what_a_node_red_reports_does_not_grow_for_ever(
     assert reported == list(range(57, 37, -1))
     assert {entry.event for entry in kept} == {"flows.set", "crashed", "project.created"}
     assert "flows.set" in [entry.event for entry in await rig.entries(other)]
+
+
+async def test_the_last_lines_stay_with_the_newest_crashes(
+    rig: Rig, instance_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "CRASHES_KEPT", 3)
+    lines = [{"ts": f"{number:017d}", "msg": f"line {number} " + "x" * 900, "src": "ab"} for number in range(20)]
+    for number in range(5):
+        await _report(rig, instance_id, "launcher", event="crashed", info={"code": number}, __launcherLog=lines)
+        await _report(rig, instance_id, event="crashed", __launcherLog=lines)
+    crashes = [entry for entry in await rig.entries(instance_id) if entry.event == "crashed"]
+    seen = [entry.body.get("log") for entry in crashes if entry.source == "launcher"]
+    assert [log is not None for log in seen] == [True, True, True, False, False], (
+        "what a flow makes up counts for nothing"
+    )
+    assert seen[0] is not None
+    assert [line["ts"] for line in seen[0]] == [f"{number:017d}" for number in range(12, 20)]
+    assert len(msgspec.json.encode(seen[0])) <= service.CRASH_LOG_BYTES + 1000 and "src" not in seen[0][0]
+    assert all("log" not in entry.body for entry in crashes if entry.source == "node-red"), "a flow can write those"
+    assert [entry.body["info"]["code"] for entry in crashes if entry.source == "launcher"] == [4, 3, 2, 1, 0]

@@ -15,7 +15,7 @@ from appliance.services import conditions
 from appliance.services.box import measure
 from appliance.system import tls
 from appliance.system.tls import AcceptedName
-from tests.service_rig import GIB, ROOMY, Rig, service_rig
+from tests.service_rig import ROOMY_DISK, WELL, Rig, service_rig
 from tests.support import eventually
 
 
@@ -55,28 +55,6 @@ def test_the_machine_is_really_measured(tmp_path: Path) -> None:
     assert 0 < usage.memory_used_bytes < usage.memory_total_bytes
     assert 0 < usage.disk_free_bytes <= usage.disk_total_bytes
     assert usage.cpu_percent >= 0
-
-
-@pytest.mark.parametrize(
-    ("usage", "key"),
-    [
-        (replace(ROOMY, disk_free_bytes=400 * 1024 * 1024, disk_total_bytes=GIB), "disk_low"),
-        (replace(ROOMY, disk_free_bytes=4 * GIB, disk_total_bytes=100 * GIB), "disk_low"),
-        (replace(ROOMY, memory_used_bytes=4 * GIB - 10_000_000), "memory_low"),
-    ],
-)
-async def test_scarcity_is_a_problem_until_it_is_over(rig: Rig, usage: object, key: str) -> None:
-    rig.usage = usage  # type: ignore[assignment]
-    (problem,) = await rig.box.problems(rig.admin)
-    assert (problem.key, problem.since) == (key, "2026-11-23T12:00:00.000Z")
-    assert problem.cause
-    assert problem.next_step
-    assert "MiB" in problem.evidence
-    rig.clock.forward(hours=1)
-    (still,) = await rig.box.problems(rig.admin)
-    assert still.since == problem.since
-    rig.usage = ROOMY
-    assert await rig.box.problems(rig.admin) == []
 
 
 async def test_a_missing_stack_is_a_problem_only_while_somebody_wants_it(rig: Rig) -> None:
@@ -133,13 +111,13 @@ async def test_people_see_the_problems_of_their_own_instances(rig: Rig) -> None:
 
 
 async def test_a_full_disk_is_told_before_anybody_asks(rig: Rig) -> None:
-    rig.usage = replace(ROOMY, disk_free_bytes=1)
+    rig.readings = replace(WELL, disks=(replace(ROOMY_DISK, free_bytes=1),))
     watching = asyncio.create_task(rig.box.watch())
     try:
         await eventually(lambda: "problem.raised" in [event.kind for event in rig.events])
     finally:
         watching.cancel()
-    assert [condition.key for condition in rig.conditions.current()] == ["disk_low"]
+    assert [condition.key for condition in rig.conditions.current()] == ["disk_full"]
 
 
 async def test_an_administrators_narrowed_token_is_told_of_its_teams_alone(rig: Rig) -> None:

@@ -38,7 +38,11 @@ def test_row(name: str, role: Role, read: bool, own: bool) -> None:
 
 
 def test_the_reference_table_is_whole() -> None:
-    ours = {"team:user", "box:status", "instance:list", "event:list", "project:check-name", "user:token:create"}
+    ours = {"team:user", "team:comms", "box:status", "instance:list", "event:list", "project:check-name"}
+    ours |= {f"user:token:{verb}" for verb in ("list", "create", "edit", "delete", "create-for")}
+    ours |= {f"user:invitation:{verb}" for verb in ("list", "accept", "reject")}
+    ours |= {f"user:notification:{verb}" for verb in ("list", "edit", "delete")} | {"user:reset-password"}
+    ours |= {"project:httpToken:list"}
     count = dict.fromkeys(Role, 0)
     for permission in PERMISSIONS.values():
         if permission.name not in ours:
@@ -77,6 +81,16 @@ def test_administrators_may_everything_unless_narrowed() -> None:
 
 def test_read_only_tokens_may_read() -> None:
     demand(PERMISSIONS["project:read"], msgspec.structs.replace(USER, read_only=True), Role.VIEWER)
+
+
+def test_a_token_for_some_teams_is_not_for_the_account() -> None:
+    narrowed = msgspec.structs.replace(USER, team_ids=frozenset({"t"}))
+    account = {name for name, permission in PERMISSIONS.items() if permission.account}
+    assert {"user:edit", "user:delete", "team:create", "user:token:list", "user:invitation:accept"} <= account
+    assert not {"user:read", "user:team:list", "team:user:remove", "project:edit"} & account
+    for name in account:
+        with pytest.raises(Forbidden, match="whole account"):
+            demand(PERMISSIONS[name], narrowed, Role.ADMIN, own=True)
 
 
 def test_oneself_is_allowed_where_the_star_is() -> None:

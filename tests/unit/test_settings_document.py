@@ -89,6 +89,9 @@ async def test_the_whole_document_of_a_new_instance(rig: Rig) -> None:
             "stack": "node-red-5",
             "memoryMb": 256,
             "extraCa": None,
+            "crashPolicy": "safe",
+            "hotSpare": False,
+            "installTimeout": 900,
         },
     }
     assert own["header"] == {"title": "line-1"}

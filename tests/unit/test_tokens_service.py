@@ -16,7 +16,8 @@ from appliance.model import Role, Subject
 from appliance.services import tokens as service
 from appliance.services.context import Context
 from appliance.services.first_run import FirstRun
-from appliance.services.tokens import Tokens
+from appliance.services.personal_tokens import PersonalTokens
+from appliance.services.tokens import TICKET_LIFE, Tokens
 from appliance.store import instances
 from appliance.store.values import to_ms
 from tests.stores import Clock, Entries, add_user, fresh_context, furnished
@@ -50,6 +51,11 @@ def tokens(context: Context, entries: Entries, spent: list[tuple[str, int]]) -> 
 
 
 @pytest.fixture
+def personal(context: Context, entries: Entries) -> PersonalTokens:
+    return PersonalTokens(context, entries)
+
+
+@pytest.fixture
 async def home(context: Context) -> tuple[FirstRun, str]:
     return await furnished(context)
 
@@ -67,9 +73,11 @@ def instance(home: tuple[FirstRun, str]) -> str:
 # Personal tokens
 
 
-async def test_a_personal_token_is_its_user(context: Context, tokens: Tokens, team: FirstRun, entries: Entries) -> None:
+async def test_a_personal_token_is_its_user(
+    context: Context, personal: PersonalTokens, tokens: Tokens, team: FirstRun, entries: Entries
+) -> None:
     ada = await add_user(context, "ada", {team.team_id: Role.MEMBER})
-    made = await tokens.create_personal(ada, " laptop ")
+    made = await personal.create(ada, " laptop ")
     assert made.token.startswith("ffpat_") and len(made.token) == 6 + 43 and made.name == "laptop"
     subject = await tokens.verify(made.token)
     assert (subject.kind, subject.user_id, subject.source, subject.admin) == ("user", ada.user_id, "api", False)
@@ -78,42 +86,48 @@ async def test_a_personal_token_is_its_user(context: Context, tokens: Tokens, te
 
 
 async def test_an_administrators_token_has_his_rights_only_when_asked_for(
-    context: Context, tokens: Tokens, team: FirstRun
+    context: Context, personal: PersonalTokens, tokens: Tokens, team: FirstRun
 ) -> None:
     root = await add_user(context, "boss", {}, admin=True)
-    assert not (await tokens.verify((await tokens.create_personal(root, "plain")).token)).admin
-    assert (await tokens.verify((await tokens.create_personal(root, "full", admin_opt_in=True)).token)).admin
+    assert not (await tokens.verify((await personal.create(root, "plain")).token)).admin
+    assert (await tokens.verify((await personal.create(root, "full", admin_opt_in=True)).token)).admin
     ada = await add_user(context, "ada", {})
-    assert not (await tokens.verify((await tokens.create_personal(ada, "x", admin_opt_in=True)).token)).admin
+    assert not (await tokens.verify((await personal.create(ada, "x", admin_opt_in=True)).token)).admin
 
 
-async def test_a_token_is_narrowed_as_asked(context: Context, tokens: Tokens, team: FirstRun) -> None:
+async def test_a_token_is_narrowed_as_asked(
+    context: Context, personal: PersonalTokens, tokens: Tokens, team: FirstRun
+) -> None:
     ada = await add_user(context, "ada", {team.team_id: Role.OWNER})
-    made = await tokens.create_personal(ada, "narrow", read_only=True, team_ids=[team.team_id])
+    made = await personal.create(ada, "narrow", read_only=True, team_ids=[team.team_id])
     subject = await tokens.verify(made.token)
     assert subject.read_only and subject.team_ids == frozenset({team.team_id})
     wire = msgspec.to_builtins(made)
     assert (wire["readOnly"], wire["adminOptIn"]) == (True, False)
     assert wire["teams"] == [{"id": team.team_id, "name": "Home"}]
     with pytest.raises(Invalid) as refused:
-        await tokens.create_personal(ada, "foreign", team_ids=["elsewhere"])
+        await personal.create(ada, "foreign", team_ids=["elsewhere"])
     assert refused.value.code == "invalid_team"
 
 
-async def test_tokens_do_not_breed(context: Context, tokens: Tokens, team: FirstRun, instance: str) -> None:
+async def test_tokens_do_not_breed(
+    context: Context, personal: PersonalTokens, tokens: Tokens, team: FirstRun, instance: str
+) -> None:
     ada = await add_user(context, "ada", {team.team_id: Role.OWNER})
-    token = (await tokens.create_personal(ada, "first")).token
+    token = (await personal.create(ada, "first")).token
     with pytest.raises(Forbidden) as refused:
-        await tokens.create_personal(await tokens.verify(token), "second")
+        await personal.create(await tokens.verify(token), "second")
     assert refused.value.code == "pat_cannot_create_pat"
     launcher = await tokens.boot(await tokens.mint_ticket(instance, 1), instance, 1)
     with pytest.raises(Forbidden):
-        await tokens.create_personal(await tokens.verify(launcher.token), "third")
+        await personal.create(await tokens.verify(launcher.token), "third")
 
 
-async def test_a_token_ends_when_it_said(context: Context, tokens: Tokens, team: FirstRun, clock: Clock) -> None:
+async def test_a_token_ends_when_it_said(
+    context: Context, personal: PersonalTokens, tokens: Tokens, team: FirstRun, clock: Clock
+) -> None:
     ada = await add_user(context, "ada", {})
-    made = await tokens.create_personal(ada, "short", expires_at=to_ms(clock.now) + 60_000)
+    made = await personal.create(ada, "short", expires_at=to_ms(clock.now) + 60_000)
     assert made.expires_at == "2026-11-23T12:01:00.000Z"
     await tokens.verify(made.token)
     clock.forward(seconds=60)
@@ -121,13 +135,15 @@ async def test_a_token_ends_when_it_said(context: Context, tokens: Tokens, team:
         with pytest.raises(Unauthorized):
             await tokens.verify(made.token)
     with pytest.raises(Invalid):
-        await tokens.create_personal(ada, "past", expires_at=1)
+        await personal.create(ada, "past", expires_at=1)
 
 
 @pytest.mark.parametrize("name", ["", "   ", "x" * 129])
-async def test_a_token_needs_a_sensible_name(context: Context, tokens: Tokens, team: FirstRun, name: str) -> None:
+async def test_a_token_needs_a_sensible_name(
+    context: Context, personal: PersonalTokens, tokens: Tokens, team: FirstRun, name: str
+) -> None:
     with pytest.raises(Invalid):
-        await tokens.create_personal(await add_user(context, "ada", {}), name)
+        await personal.create(await add_user(context, "ada", {}), name)
 
 
 @pytest.mark.parametrize(
@@ -141,16 +157,20 @@ async def test_an_unknown_token_is_refused(tokens: Tokens, wrong: str) -> None:
 # The cache
 
 
-async def test_a_verified_token_is_not_looked_up_again(context: Context, tokens: Tokens, team: FirstRun) -> None:
-    token = (await tokens.create_personal(await add_user(context, "ada", {}), "x")).token
+async def test_a_verified_token_is_not_looked_up_again(
+    context: Context, personal: PersonalTokens, tokens: Tokens, team: FirstRun
+) -> None:
+    token = (await personal.create(await add_user(context, "ada", {}), "x")).token
     await tokens.verify(token)
     await context.store.close()  # whoever asks the database now gets an error
     assert (await tokens.verify(token)).username == "ada"
 
 
 @pytest.mark.parametrize("names", ["token_id", "user_id"])
-async def test_a_revoked_token_is_dropped_at_once(context: Context, tokens: Tokens, team: FirstRun, names: str) -> None:
-    token = (await tokens.create_personal(await add_user(context, "ada", {}), "x")).token
+async def test_a_revoked_token_is_dropped_at_once(
+    context: Context, personal: PersonalTokens, tokens: Tokens, team: FirstRun, names: str
+) -> None:
+    token = (await personal.create(await add_user(context, "ada", {}), "x")).token
     subject = await tokens.verify(token)
     await context.store.close()
     context.bus.publish(Event("token.revoked", getattr(subject, names)))
@@ -159,9 +179,9 @@ async def test_a_revoked_token_is_dropped_at_once(context: Context, tokens: Toke
 
 
 async def test_what_was_read_before_a_revocation_is_not_kept_after_it(
-    context: Context, tokens: Tokens, team: FirstRun
+    context: Context, personal: PersonalTokens, tokens: Tokens, team: FirstRun
 ) -> None:
-    token = (await tokens.create_personal(await add_user(context, "ada", {}), "x")).token
+    token = (await personal.create(await add_user(context, "ada", {}), "x")).token
     looking = asyncio.create_task(tokens.verify(token))
     await asyncio.sleep(0)  # it has begun to read
     context.bus.publish(Event("token.revoked", "anybody"))
@@ -170,11 +190,11 @@ async def test_what_was_read_before_a_revocation_is_not_kept_after_it(
 
 
 async def test_the_cache_is_bounded(
-    context: Context, tokens: Tokens, team: FirstRun, monkeypatch: pytest.MonkeyPatch
+    context: Context, personal: PersonalTokens, tokens: Tokens, team: FirstRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(service, "CACHE_LIMIT", 3)
     ada = await add_user(context, "ada", {})
-    made = [(await tokens.create_personal(ada, f"t{n}")).token for n in range(6)]
+    made = [(await personal.create(ada, f"t{n}")).token for n in range(6)]
     for token in made:
         await tokens.verify(token)
     assert len(tokens._cache) == 3
@@ -211,6 +231,39 @@ async def test_a_ticket_is_good_once_and_a_second_use_is_reported(
     await tokens.verify(grant.token)  # the thief's attempt takes nothing from the owner
 
 
+async def test_a_boot_answer_that_was_lost_is_given_again_to_the_same_launcher_only(
+    tokens: Tokens, instance: str, spent: list[tuple[str, int]]
+) -> None:
+    ticket = await tokens.mint_ticket(instance, 1)
+    lost = await tokens.boot(ticket, instance, 7, "p" * 32)
+    again = await tokens.boot(ticket, instance, 7, "p" * 32)
+    assert again.api_secret == lost.api_secret and again.credential_secret == lost.credential_secret and not spent
+    await tokens.verify(again.token)
+    with pytest.raises(Unauthorized):
+        await tokens.verify(lost.token)  # nobody has it: whoever comes with it, read it on its way
+    for proof in ("q" * 32, "", "p"):
+        with pytest.raises(Conflict):
+            await tokens.boot(ticket, instance, 7, proof)
+    assert len(spent) == 3
+    await tokens.verify(again.token)
+
+
+async def test_a_launcher_that_was_replaced_trades_its_ticket_no_more(tokens: Tokens, instance: str) -> None:
+    old = await tokens.mint_ticket(instance, 1)
+    await tokens.boot(old, instance, 7, "p" * 32)
+    grant = await tokens.boot(await tokens.mint_ticket(instance, 1), instance, 8, "q" * 32)
+    with pytest.raises(Conflict):
+        await tokens.boot(old, instance, 7, "p" * 32)
+    await tokens.verify(grant.token)
+
+
+async def test_a_short_proof_proves_nothing(tokens: Tokens, instance: str) -> None:
+    ticket = await tokens.mint_ticket(instance, 1)
+    await tokens.boot(ticket, instance, 7, "p" * 31)
+    with pytest.raises(Conflict):
+        await tokens.boot(ticket, instance, 7, "p" * 31)
+
+
 async def test_two_at_once_cannot_both_use_a_ticket(tokens: Tokens, instance: str) -> None:
     ticket = await tokens.mint_ticket(instance, 1)
     answers = await asyncio.gather(*(tokens.boot(ticket, instance, n) for n in range(5)), return_exceptions=True)
@@ -224,7 +277,7 @@ async def test_foreign_old_and_superseded_tickets_are_refused(tokens: Tokens, in
     current = await tokens.mint_ticket(instance, 2)
     with pytest.raises(Unauthorized):
         await tokens.boot(foreign, instance, 1)
-    clock.forward(minutes=10)
+    clock.now += TICKET_LIFE
     with pytest.raises(Unauthorized):
         await tokens.boot(current, instance, 1)
     with pytest.raises(Unauthorized):

@@ -274,6 +274,9 @@ async def test_the_box(box: WebBox) -> None:
     assert status == 200
     assert body["appliance"]["pid"] and body["appliance"]["url"] == f"https://{HOST}"
     assert body["instances"][0]["launcher_pid"] is None and body["instances"][0]["name"] == "first"
+    status, body = await ask(box.client("api"), "GET", f"{API}/box/tasks")
+    assert status == 200 and body["count"] == sum(body["names"].values()) > 0
+    assert not [name for name in body["names"] if any(letter.isdigit() for letter in name)]
     assert await ask(box.client("tcp"), "GET", "/healthz") == (200, {"status": "ok"})
 
 
@@ -292,7 +295,7 @@ async def test_the_shape_of_a_refusal(box: WebBox) -> None:
 
 
 async def test_a_wrong_method_is_not_found_as_in_the_reference(box: WebBox) -> None:
-    assert (await ask(box.client("api"), "PUT", f"{API}/user"))[1]["code"] == "not_found"
+    assert (await ask(box.client("api"), "PUT", f"{API}/stacks"))[1]["code"] == "not_found"
     assert (await ask(box.client("api"), "DELETE", f"{API}/instances"))[0] == 404
 
 

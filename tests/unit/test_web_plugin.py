@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from appliance.config import Config, Limits, Listen
-from appliance.errors import Unavailable
+from appliance.errors import TooLarge, Unavailable
 from appliance.model import Role
 from appliance.schema.instances import BootGrant, Instance
 from appliance.web.budget import UNCOUNTED_BYTES, Budget
@@ -146,9 +146,8 @@ async def test_a_ticket_is_good_once(rig: Rig) -> None:
     status, body = await rig.post(nobody, path, {"ticket": ticket, "instance": rig.id, "pid": 1})
     grant = json.loads(body)
     assert status == 200
-    assert {"token", "nodeRedToken", "clientID", "clientSecret", "credentialSecret", "apiSecret", "teamID"} == set(
-        grant
-    )
+    secrets = {"token", "nodeRedToken", "clientID", "clientSecret", "credentialSecret", "apiSecret", "spoolKey"}
+    assert {*secrets, "teamID"} == set(grant)
     status, body = await rig.post(nobody, path, {"ticket": ticket, "instance": rig.id, "pid": 2})
     assert (status, json.loads(body)["code"]) == (409, "ticket_spent")
     status, body = await rig.post(nobody, path, {"ticket": "ffbt_nonsense", "instance": rig.id, "pid": 2})
@@ -254,5 +253,7 @@ def test_a_budget_gives_back_what_it_took() -> None:
             two.of("a").arrived(UNCOUNTED_BYTES + 200)
         with pytest.raises(Unavailable, match="this box"), budget.hold() as three:
             three.of("b").arrived(UNCOUNTED_BYTES + 501)
+        with pytest.raises(TooLarge), budget.hold() as four:
+            four.of("c").arrived(UNCOUNTED_BYTES + 601)  # to wait for room would be to wait for ever
         assert budget.held_bytes == 500
     assert budget.held_bytes == 0

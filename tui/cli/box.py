@@ -46,6 +46,15 @@ class Box:
         content = msgspec.json.encode(body)
         return self._send("POST", API + path, content=content, headers={"Content-Type": "application/json"})
 
+    def put(self, path: str, body: object) -> bytes:
+        """PUT JSON to a path below /api/v1."""
+        content = msgspec.json.encode(body)
+        return self._send("PUT", API + path, content=content, headers={"Content-Type": "application/json"})
+
+    def patch(self, path: str) -> bytes:
+        """PATCH a path below /api/v1, without a body."""
+        return self._send("PATCH", API + path)
+
     def delete(self, path: str) -> bytes:
         """DELETE a path below /api/v1."""
         return self._send("DELETE", API + path)

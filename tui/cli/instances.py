@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import webbrowser
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,10 @@ from msgspec import Raw
 
 from appliance.schema.instances import Instance, Instances
 from appliance.schema.users import Application, Applications, UserTeams
+from tui import figures
 from tui.cli.box import Box
 from tui.cli.session import Session, instance_path, print_json, print_table, say
+from tui.cli.supervision import spoken
 from tui.cli.wait import Goal, wait_for
 from tui.errors import BoxError, Refused, Usage
 from tui.signs import signed
@@ -52,12 +55,13 @@ def list_instances(session: Session, *, as_json: bool) -> None:
         return
     now = datetime.now(UTC)
     rows = [_row(each, now) for each in instances]
-    print_table(["STATE", "NAME", "TEAM", "RST", "AGE", "ADDRESS"], rows, right=frozenset({3, 4}))
+    print_table(["STATE", "NAME", "TEAM", "CPU", "MEM", "RST", "AGE", "ADDRESS"], rows, right=frozenset({3, 4, 5, 6}))
 
 
 def _row(each: Instance, now: datetime) -> list[str]:
-    team = str(each.team.get("name", ""))
-    return [signed(each.meta.state), each.name, team, str(each.meta.restarts), age(each.created_at, now), each.url]
+    team, took = str(each.team.get("name", "")), each.resources
+    first = [signed(each.meta.state), each.name, team, figures.cpu(took), figures.memory(took)]
+    return [*first, str(each.meta.restarts), age(each.created_at, now), each.url]
 
 
 def show_instance(session: Session, name: str, *, as_json: bool) -> None:
@@ -69,7 +73,7 @@ def show_instance(session: Session, name: str, *, as_json: bool) -> None:
         return
     for label, value in _facts(decode(answer, Instance)):
         if value:
-            print(f"{label:<12} {visible(value)}")
+            print(f"{label:<13} {visible(value)}")
 
 
 def _facts(each: Instance) -> list[tuple[str, str]]:
@@ -87,7 +91,9 @@ def _facts(each: Instance) -> list[tuple[str, str]]:
         ("stack", each.stack.label or each.stack.name),
         ("versions", "  ".join(f"{name} {version}" for name, version in sorted(meta.versions.items()))),
         ("restarts", str(meta.restarts)),
+        ("after crashes", spoken(each.launcher_settings)),
         ("processes", _processes(each)),
+        *figures.facts(each.resources),
         ("ports", "  ".join(f"{name} {port}" for name, port in each.ports.items())),
         ("created", f"{each.created_at} ({age(each.created_at, now)} ago)"),
         ("flows of", each.flow_last_updated_at or "never deployed"),
@@ -100,10 +106,18 @@ def _processes(each: Instance) -> str:
 
 
 def create_instance(
-    session: Session, name: str, *, flows: str, application: str, wait: bool, timeout_s: float, as_json: bool
+    session: Session,
+    name: str,
+    *,
+    flows: str,
+    application: str,
+    of: Mapping[str, str],
+    wait: bool,
+    timeout_s: float,
+    as_json: bool,
 ) -> None:
     """Make an instance with the box's defaults for all that is left out, and start it."""
-    body: dict[str, Any] = {"name": name}
+    body: dict[str, Any] = {"name": name, **{key: wanted for key, wanted in of.items() if wanted}}
     if flows:
         body["flows"] = read_flows(flows)
     with session.box() as box:

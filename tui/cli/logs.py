@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 from tui.address import Address
 from tui.cli.box import Box
@@ -18,25 +20,79 @@ from tui.wire import SseEvent, decode
 
 PAGE = 500
 FORM = "%Y-%m-%d %H:%M:%S"
+COUNT = 50
+_AGO_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
-def show_logs(session: Session, name: str, *, count: int, follow: bool, as_json: bool) -> None:
-    """Print the last `count` entries, oldest first; with `follow` go on until interrupted."""
+def moment(text: str) -> datetime:
+    """A time of the command line: 90s, 15m, 2h, 3d ago, or 2026-11-23T15:04[:05], local unless it names its zone.
+
+    Raises ValueError.
+    """
+    number, unit = text[:-1], text[-1:]
+    if number.isdecimal() and unit in _AGO_S:
+        return datetime.now(UTC) - timedelta(seconds=min(int(number[:12]) * _AGO_S[unit], 10**10))
+    return datetime.fromisoformat(text).astimezone(UTC)
+
+
+def show_logs(
+    session: Session,
+    name: str,
+    *,
+    count: int | None,
+    follow: bool,
+    as_json: bool,
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> None:
+    """Print the last `count` entries, oldest first; with `follow` go on until interrupted.
+
+    `since` and `until` bound them in time; with `since` and without `count` all from then on are printed.
+    """
     with session.box() as box:
         found = resolve(box, name)
         path = f"/projects/{found.id}/logs"
-        if as_json and not follow:
-            print_json(box.get(path, {"limit": str(count)}))
+        if since is not None and count is None:
+            last = _print_from(box, path, since, until, as_json)
+        elif as_json and not follow and since is None and until is None:
+            print_json(box.get(path, {"limit": str(COUNT if count is None else count)}))
             return
-        last = _print_tail(box, path, count, as_json)
+        else:
+            last = _print_tail(box, path, COUNT if count is None else count, as_json, since, until)
     if follow:
         asyncio.run(_follow(session.address, f"{path}/stream", last, as_json))
 
 
-def _print_tail(box: Box, path: str, count: int, as_json: bool) -> str:
+def _print_from(box: Box, path: str, since: datetime, until: datetime | None, as_json: bool) -> str:
+    """Print all from a time on, page by page; answers the cursor after which to go on."""
+    last = f"{max(_stamp(since) - 1, 0):017d}"
+    end = _stamp(until) if until is not None else None
+    for raw in _forward(box, path, last):
+        ts = entry(raw).ts
+        if end is not None and ts > f"{end:017d}":
+            break
+        _print_entry(raw, as_json)
+        last = ts
+    return last
+
+
+def _forward(box: Box, path: str, cursor: str) -> Iterator[bytes]:
+    while True:
+        page = decode(box.get(path, {"limit": str(PAGE), "cursor": cursor}), Entries)
+        yield from (bytes(raw) for raw in page.log)
+        if not page.log or not page.meta.next or page.meta.next <= cursor:
+            return
+        cursor = page.meta.next
+
+
+def _print_tail(
+    box: Box, path: str, count: int, as_json: bool, since: datetime | None = None, until: datetime | None = None
+) -> str:
     """Print the end of the log; answers the cursor after which to go on, "" for from now on."""
     tail: list[bytes] = []
     params = {"limit": str(min(count, PAGE))}
+    if until is not None:
+        params["cursor"] = f"-{_stamp(until) + 1:017d}"
     while len(tail) < count:
         page = decode(box.get(path, params), Entries)
         tail = [bytes(raw) for raw in page.log] + tail
@@ -44,11 +100,18 @@ def _print_tail(box: Box, path: str, count: int, as_json: bool) -> str:
             break
         params = {"limit": str(min(count - len(tail), PAGE)), "cursor": page.meta.previous}
     tail = tail[-count:] if count else []
+    if since is not None:
+        tail = [raw for raw in tail if entry(raw).ts >= f"{_stamp(since):017d}"]
     for raw in tail:
         _print_entry(raw, as_json)
     if tail:
         return entry(tail[-1]).ts
-    return BEGINNING if count else ""
+    return BEGINNING if count and since is None and until is None else ""
+
+
+def _stamp(at: datetime) -> int:
+    """The cursor of a time: its first entry would have it."""
+    return int(at.timestamp() * 1000) * 10_000
 
 
 def _print_entry(raw: bytes, as_json: bool) -> None:

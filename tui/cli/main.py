@@ -11,6 +11,7 @@ from argparse import Namespace
 from collections.abc import Callable, Sequence
 
 from tui.address import Wanted
+from tui.cli import catalogue_commands, people_commands, snapshot_commands
 from tui.cli.parser import build, parse
 from tui.cli.session import Session, warn
 from tui.errors import BoxError
@@ -74,6 +75,13 @@ def doctor(session: Session, args: Namespace) -> bool:
     return examine(session, as_json=args.json)
 
 
+def problems(session: Session, args: Namespace) -> None:
+    """What is wrong with the box: why, what was seen, what to do."""
+    from tui.cli.doctor import show_problems
+
+    show_problems(session, as_json=args.json)
+
+
 def create(session: Session, args: Namespace) -> None:
     """Make an instance and start it; the box's defaults for what is left out."""
     from tui.cli.instances import create_instance
@@ -83,6 +91,7 @@ def create(session: Session, args: Namespace) -> None:
         args.name,
         flows=args.flows,
         application=args.application,
+        of={"stack": args.stack, "projectType": args.type, "template": args.template},
         wait=args.wait,
         timeout_s=args.timeout,
         as_json=args.json,
@@ -101,6 +110,13 @@ def show(session: Session, args: Namespace) -> None:
     from tui.cli.instances import show_instance
 
     show_instance(session, args.name, as_json=args.json)
+
+
+def set_(session: Session, args: Namespace) -> None:
+    """Change an instance: name, stack, settings, and what is done when its flows crash or hang."""
+    from tui.cli.supervision import set_instance
+
+    set_instance(session, args.name, args.settings, as_json=args.json)
 
 
 def start(session: Session, args: Namespace) -> None:
@@ -140,7 +156,29 @@ def logs(session: Session, args: Namespace) -> None:
     """What an instance writes to its console."""
     from tui.cli.logs import show_logs
 
-    show_logs(session, args.name, count=args.lines, follow=args.follow, as_json=args.json)
+    show_logs(
+        session,
+        args.name,
+        count=args.lines,
+        follow=args.follow,
+        as_json=args.json,
+        since=args.since,
+        until=args.until,
+    )
+
+
+def crashes(session: Session, args: Namespace) -> None:
+    """When and why Node-RED ended unasked, with its last lines."""
+    from tui.cli.crashes import show_crashes
+
+    show_crashes(session, args.name, count=args.lines, as_json=args.json)
+
+
+def resources(session: Session, args: Namespace) -> None:
+    """Processor, memory, event loop and messages of the last hours."""
+    from tui.cli.resources import show_resources
+
+    show_resources(session, args.name, as_json=args.json)
 
 
 def flows(session: Session, args: Namespace) -> None:
@@ -150,11 +188,26 @@ def flows(session: Session, args: Namespace) -> None:
     show_flows(session, args.name, as_json=args.json)
 
 
+def kept(session: Session, args: Namespace) -> None:
+    """Deploys made while Weir was away that could not be stored; list, write, restore or discard them."""
+    from tui.cli.kept import kept_deploys
+
+    kept_deploys(
+        session,
+        args.name,
+        args.kept,
+        out=args.out,
+        restore=args.restore,
+        discard=args.discard,
+        as_json=args.json,
+    )
+
+
 def audit(session: Session, args: Namespace) -> None:
     """Who did what, newest first."""
     from tui.cli.records import show_audit
 
-    show_audit(session, args.name, count=args.lines, as_json=args.json)
+    show_audit(session, args)
 
 
 def open_(session: Session, args: Namespace) -> None:
@@ -185,20 +238,6 @@ def name_remove(session: Session, args: Namespace) -> None:
     remove_name(session, args.name, as_json=args.json)
 
 
-def stack_list(session: Session, args: Namespace) -> None:
-    """The stacks, and whether they are built on this box."""
-    from tui.cli.others import list_stacks
-
-    list_stacks(session, as_json=args.json)
-
-
-def token_create(session: Session, args: Namespace) -> None:
-    """Make a token for scripts; it is shown this once."""
-    from tui.cli.others import create_token
-
-    create_token(session, args.name, as_json=args.json)
-
-
 def appliance(session: Session, args: Namespace) -> None:
     """A verb that is the appliance itself."""
     from tui.cli.others import become_appliance
@@ -216,25 +255,31 @@ COMMANDS: dict[str, Command] = {
     "": bare,
     "status": status,
     "doctor": doctor,
+    "problems": problems,
     "ui": ui,
     "instance create": create,
     "instance list": list_,
     "instance show": show,
+    "instance set": set_,
     "instance start": start,
     "instance stop": stop,
     "instance restart": restart,
     "instance suspend": suspend,
     "instance delete": delete,
     "instance logs": logs,
+    "instance crashes": crashes,
+    "instance resources": resources,
     "instance flows": flows,
+    "instance kept": kept,
     "instance open": open_,
     "audit": audit,
     "name add": name_add,
     "name list": name_list,
     "name remove": name_remove,
-    "stack list": stack_list,
     "stack build": appliance,
-    "token create": token_create,
+    **catalogue_commands.COMMANDS,
+    **people_commands.COMMANDS,
+    **snapshot_commands.COMMANDS,
     "up": appliance,
     "down": appliance,
     "serve": appliance,

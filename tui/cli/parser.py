@@ -5,16 +5,26 @@ argparse, because a command has to answer within 0.4 s: typer loads pydantic, wh
 
 from __future__ import annotations
 
-from argparse import Action, ArgumentParser, Namespace, _SubParsersAction
+from argparse import Action, ArgumentParser, ArgumentTypeError, Namespace, _SubParsersAction
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
+from tui.cli import catalogue_commands, people_options, snapshot_commands
+
 WAIT_S = 180.0
+SETTINGS = (
+    "name=NEW, stack=NAME, type=NAME; settings of Node-RED such as theme=dark, palette.allowInstall=off; "
+    "crash-policy=retry|safe|stop, safe-mode=on|off, hot-spare=on|off, health-interval=SECONDS, "
+    "install-timeout=SECONDS; 'default' takes a setting back"
+)
 GROUPS = {
     "instance": "make, watch and control instances",
     "name": "the names under which browsers reach the box",
     "stack": "the Node.js and Node-RED that instances run on",
     "token": "personal access tokens",
+    **people_options.GROUPS,
+    **snapshot_commands.GROUPS,
+    **catalogue_commands.GROUPS,
 }
 APPLIANCE = {
     "up": "Start the box.",
@@ -46,12 +56,15 @@ def build(commands: Mapping[str, Callable[..., object]]) -> ArgumentParser:
     _box_options(parser)
     parser.set_defaults(command="", json=False, rest=[])
     verbs = parser.add_subparsers(metavar="COMMAND")
-    groups = {name: _group(verbs, name, text) for name, text in GROUPS.items()}
+    groups: dict[str, Subparsers] = {}
+    for name, text in GROUPS.items():
+        above, _, last = name.rpartition(" ")
+        groups[name] = _group(groups[above] if above else verbs, last, text)
     for name, command in commands.items():
         if name:
             *group, verb = name.split()
             text = APPLIANCE.get(name) or (command.__doc__ or "").partition("\n")[0]
-            _add(groups[group[0]] if group else verbs, name, verb, text)
+            _add(groups[" ".join(group)] if group else verbs, name, verb, text)
     return parser
 
 
@@ -86,14 +99,11 @@ def _add(verbs: Subparsers, name: str, verb: str, text: str) -> None:
         return
     if name.startswith("instance ") and verb != "list":
         _instance_options(parser, verb)
-    elif name == "audit":
-        parser.add_argument("name", metavar="NAME", nargs="?", default="", help="an instance; else the whole team")
-        parser.add_argument("-n", "--lines", type=_count, default=50, metavar="N", help="newest entries to show")
     elif name in ("name add", "name remove"):
         text = "host name or address, with the port where it differs: plant.example:8443"
         parser.add_argument("name", metavar="NAME", help=text)
-    elif name == "token create":
-        parser.add_argument("name", metavar="NAME", help="what the token is for")
+    elif (add := _options(name)) is not None:
+        add(parser)
     elif name == "ui":
         parser.add_argument("--rich", action="store_true", help="all colours and rates, also over SSH")
         parser.add_argument("--low", action="store_true", help="as few bytes as can be, also locally")
@@ -102,16 +112,38 @@ def _add(verbs: Subparsers, name: str, verb: str, text: str) -> None:
         parser.add_argument("--json", action="store_true", help="print the API's object")
 
 
+def _options(name: str) -> people_options.Options | None:
+    known = (people_options.options, snapshot_commands.options, catalogue_commands.options)
+    return next((found for each in known if (found := each(name)) is not None), None)
+
+
 def _instance_options(parser: ArgumentParser, verb: str) -> None:
     parser.add_argument("name", metavar="NAME", help="letters, digits and '-'" if verb == "create" else "name or id")
     if verb == "create":
         parser.add_argument("--flows", metavar="FILE", default="", help="flows to begin with; - is standard input")
         parser.add_argument("--application", metavar="APP", default="", help="name or id of the application")
+        for option, what in (("stack", "stack"), ("type", "instance type"), ("template", "template")):
+            text = f"name or id of the {what}; else the usual one"
+            parser.add_argument(f"--{option}", metavar=option.upper(), default="", help=text)
+    if verb == "copy":
+        catalogue_commands.copy_options(parser)
+    if verb == "set":
+        parser.add_argument("settings", metavar="KEY=VALUE", nargs="+", help=SETTINGS)
+    if verb == "kept":
+        parser.add_argument("kept", metavar="DEPLOY", nargs="?", default="", help="id or name; without it: the list")
+        parser.add_argument("--out", metavar="FILE", default="", help="write its flows there; - is standard output")
+        parser.add_argument("--restore", action="store_true", help="make it the instance's flows and restart it")
+        parser.add_argument("--discard", action="store_true", help="forget it for good")
     if verb == "delete":
         parser.add_argument("--yes", action="store_true", help="do not ask for the name")
     if verb == "logs":
         parser.add_argument("-f", "--follow", action="store_true", help="go on with what comes, until Ctrl-C")
-        parser.add_argument("-n", "--lines", type=_count, default=50, metavar="N", help="entries to begin with")
+        parser.add_argument("-n", "--lines", type=_count, metavar="N", help="newest entries to begin with (50)")
+        text = "2h, 15m, 3d ago, or a time: 2026-11-23T15:04"
+        parser.add_argument("--since", type=_moment, metavar="TIME", help=f"entries from then on; {text}")
+        parser.add_argument("--until", type=_moment, metavar="TIME", help="no entries after that")
+    if verb == "crashes":
+        parser.add_argument("-n", "--lines", type=_count, default=3, metavar="N", help="newest crashes to show")
     if verb in ("create", "start", "stop", "restart", "suspend", "delete"):
         parser.add_argument("--wait", action="store_true", help="return when it is done; follow the states meanwhile")
         parser.add_argument("--timeout", type=_seconds, default=WAIT_S, metavar="SECONDS", help="longest wait")
@@ -121,6 +153,15 @@ def _count(text: str) -> int:
     if not text.isdecimal():
         raise ValueError
     return int(text)
+
+
+def _moment(text: str) -> object:
+    from tui.cli.logs import moment  # only where it is needed: it loads the client
+
+    try:
+        return moment(text)
+    except ValueError as error:
+        raise ArgumentTypeError(f"'{text[:40]}' is no time: say 15m, 2h, 3d, or 2026-11-23T15:04") from error
 
 
 def _seconds(text: str) -> float:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+from argparse import Namespace
 from typing import Any
+from urllib.parse import urlencode
 
 import msgspec
 
@@ -11,7 +14,9 @@ from appliance.schema.users import UserTeams
 from tui.cli.box import Box
 from tui.cli.instances import resolve
 from tui.cli.session import Session, instance_path, print_json, print_table
-from tui.text import visible
+from tui.cli.teams import find_team
+from tui.errors import Usage
+from tui.text import json_visible, visible
 from tui.wire import decode
 
 
@@ -25,24 +30,31 @@ def show_flows(session: Session, name: str, *, as_json: bool) -> None:
     print_json(msgspec.json.encode(msgspec.json.decode(answer)["flows"]))
 
 
-def show_audit(session: Session, name: str, *, count: int, as_json: bool) -> None:
-    """Print who did what, newest first: of an instance, or without a name of the first team the caller is in."""
+def show_audit(session: Session, args: Namespace) -> None:
+    """Print who did what, newest first: of an instance, a team, the platform, or the first team the caller is in."""
+    if args.name and (args.instance or args.team or args.platform):
+        raise Usage("an instance and something else are named", hint="Name one of them.")
+    query = [("limit", str(args.lines)), *(("event", event) for event in args.event)]
+    query += [("username", args.user)] if args.user else []
     with session.box() as box:
-        answer = box.get(f"{_audited(box, name)}/audit-log?limit={count}")
-    if as_json:
+        path = f"{_audited(box, args)}/audit-log{'/export' if args.csv else ''}"
+        answer = box.get(f"{path}?{urlencode(query)}")
+    if args.csv:
+        sys.stdout.write(json_visible(answer.decode("utf-8", "replace").replace("\r\n", "\n")))
+    elif args.json:
         print_json(answer)
-        return
-    rows = [_row(entry) for entry in decode(answer, AuditPage).log]
-    if rows:
+    elif rows := [_row(entry) for entry in decode(answer, AuditPage).log]:
         print_table(["TIME", "WHO", "EVENT", "ABOUT"], rows)
     else:
         print("Nothing is recorded yet.")
 
 
-def _audited(box: Box, name: str) -> str:
-    if name:
-        return f"/projects/{resolve(box, name).id}"
-    teams = decode(box.get("/user/teams"), UserTeams).teams
+def _audited(box: Box, args: Namespace) -> str:
+    if args.name or args.instance:
+        return f"/projects/{resolve(box, args.name or args.instance).id}"
+    if args.team:
+        return f"/teams/{find_team(box, args.team).id}"
+    teams = [] if args.platform else decode(box.get("/user/teams"), UserTeams).teams
     return f"/teams/{teams[0].id}" if teams else "/admin"
 
 

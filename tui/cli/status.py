@@ -46,6 +46,11 @@ def _print_instances(instances: list[StatusInstance]) -> None:
         print("No instances yet. Make one with: weir instance create NAME")
         return
     print_table(["STATE", "NAME", "ADDRESS"], [_instance_row(each) for each in instances])
+    measured = [each for each in instances if each.memory_bytes is not None]
+    if measured:
+        cpu = sum(each.cpu_percent or 0 for each in measured)
+        memory = sum(each.memory_bytes or 0 for each in measured)
+        print(f"{plural(len(measured), 'running instance')} together: CPU {cpu:.0f}% of a core, memory {size(memory)}")
 
 
 def _instance_row(each: StatusInstance) -> list[str]:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from collections import Counter
 
 from appliance.errors import NotFound
-from appliance.schema.box import AddName, BoxName, BoxNames, BoxStatus, Health
+from appliance.schema.box import AddName, BoxName, BoxNames, BoxStatus, BoxTasks, Health
 from appliance.schema.common import Status
 from appliance.web import pages
 from appliance.web.route import Ask, Reply
 from appliance.web.services import Services
 
+_NUMBERS = re.compile(r"[0-9a-f-]{36}|\d+")
 CERTIFICATE = "application/x-x509-ca-cert"
 
 
@@ -29,6 +32,12 @@ async def add_name(services: Services, ask: Ask[None, AddName]) -> BoxName:
 async def remove_name(services: Services, ask: Ask[None, None]) -> Status:
     await services.accepted.remove(ask.subject, ask.params["name"])
     return Status()
+
+
+async def tasks(services: Services, ask: Ask[None, None]) -> BoxTasks:
+    """What would grow without an end if something forgot its tasks."""
+    names = Counter(_NUMBERS.sub("#", task.get_name()) for task in asyncio.all_tasks())
+    return BoxTasks(count=names.total(), names=dict(names))
 
 
 async def health(services: Services, ask: Ask[None, None]) -> Health:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import msgspec
 
+from appliance.model import Role
 from appliance.schema.audit import AuditPage
 from appliance.schema.common import AuditQuery, Status
 from appliance.schema.instances import (
     Available,
+    ChangedInstance,
+    ChangeInstance,
     CheckName,
     CreateInstance,
+    ImportProject,
     Instance,
     Instances,
     InstanceStatus,
@@ -43,6 +47,12 @@ async def check_name(services: Services, ask: Ask[None, CheckName]) -> Available
     return Available(available=True)
 
 
+async def change(services: Services, ask: Ask[None, ChangeInstance]) -> ChangedInstance:
+    """Members change the variables, owners all."""
+    role = await services.teams.role_on("instance", ask.id, ask.subject)
+    return await services.instances.change(ask.subject, ask.id, ask.body, whole=role >= Role.OWNER)
+
+
 async def delete(services: Services, ask: Ask[None, None]) -> Status:
     await services.instances.delete(ask.subject, ask.id)
     return DONE
@@ -65,6 +75,16 @@ async def restart(services: Services, ask: Ask[None, None]) -> Status:
 
 async def suspend(services: Services, ask: Ask[None, None]) -> Status:
     await services.instances.suspend(ask.subject, ask.id)
+    return DONE
+
+
+async def restart_stack(services: Services, ask: Ask[None, None]) -> Status:
+    await services.instances.restart_stack(ask.subject, ask.id)
+    return DONE
+
+
+async def import_files(services: Services, ask: Ask[None, ImportProject]) -> Status:
+    await services.instances.import_files(ask.subject, ask.id, ask.body)
     return DONE
 
 

@@ -12,7 +12,7 @@ from appliance.web.services import Services
 async def boot(services: Services, ask: Ask[None, BootRequest]) -> BootGrant:
     """Trade a ticket for what the launcher needs. The ticket is the credential, so the route is public."""
     body = ask.body
-    return await services.tokens.boot(body.ticket, body.instance, body.pid)
+    return await services.tokens.boot(body.ticket, body.instance, body.pid, body.proof)
 
 
 async def settings(services: Services, ask: Ask[None, None]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from appliance.web.sse import EventStream
 
 async def page(services: Services, ask: Ask[LogQuery, None]) -> LogPage:
     """Entries oldest first: the last ones, or those after (with `-` before) the cursor."""
-    spec = await _placed(services, ask.id)
+    spec = await placed(services, ask.id)
     asked = ask.query.cursor
     answer = await services.launchers.logs(spec, cursor=inclusive(asked), limit=ask.query.limit)
     return page_of(answer.meta, answer.log, asked)
@@ -29,21 +29,19 @@ async def page(services: Services, ask: Ask[LogQuery, None]) -> LogPage:
 async def follow(services: Services, ask: Ask[LogStreamQuery, None]) -> web.StreamResponse:
     """The launcher's own stream, passed on; it goes on after Last-Event-ID or `cursor`. Ends when the launcher goes
     away, so that the client comes back with the id of the last entry it has."""
-    spec = await _placed(services, ask.id)
+    spec = await placed(services, ask.id)
     cursor = inclusive(ask.header("Last-Event-ID") or ask.query.cursor)
     stream = EventStream(ask.request)
     async with services.launchers.stream(spec, cursor=cursor) as events:
         await stream.open()
         # The client or the launcher left: nothing can be said on a stream that has begun.
         with contextlib.suppress(ConnectionError, Unavailable):
-            await _pass_on(services, ask, events, stream)
+            await pass_on(services, ask.bearer, events, stream)
     return stream.response
 
 
-async def _pass_on(
-    services: Services, ask: Ask[LogStreamQuery, None], events: AsyncIterator[StreamEvent], stream: EventStream
-) -> None:
-    token = ask.bearer
+async def pass_on(services: Services, token: str, events: AsyncIterator[StreamEvent], stream: EventStream) -> None:
+    """A launcher's events to a client, for as long as its token is good. Raises ConnectionError, Unavailable."""
     async for event in events:
         if event.event == "keepalive":
             await stream.keepalive()
@@ -64,13 +62,14 @@ async def still_valid(services: Services, token: str) -> bool:
     return True
 
 
-async def _placed(services: Services, instance_id: str) -> InstanceSpec:
+async def placed(services: Services, instance_id: str) -> InstanceSpec:
+    """The instance with its launcher's address. Raises NotFound, Invalid `project_suspended` when it has none."""
     spec = await services.instances.spec(instance_id)
     if spec is None:
         raise NotFound("there is no such instance")
     if spec.desired is Desired.SUSPENDED:
         raise Invalid(
-            "the instance is suspended: it has no launcher, so no console",
+            "the instance is suspended: it has no launcher that could be asked",
             code="project_suspended",
             hint=f"Start it first: weir instance start {spec.name}",
         )

@@ -8,9 +8,10 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from appliance.errors import TooMany, Unauthorized
+from appliance.errors import Forbidden, TooMany, Unauthorized
 from appliance.schema.common import Status
 from appliance.schema.instances import Instance
+from appliance.services.accounts import PASSWORD_EXPIRED
 from appliance.web import pages
 from appliance.web.bodies import JSON
 from appliance.web.browser import Browser, ended_session_cookie, session_cookie
@@ -71,6 +72,8 @@ async def login(services: Services, ask: BrowserAsk) -> Reply:
         return redirect(target, await _new_session(services, ask))
     except (Unauthorized, TooMany) as error:
         return login_form(ask, target, error)
+    except Forbidden as error:
+        return await _must_change(services, ask, error)
 
 
 async def logout(services: Services, ask: BrowserAsk) -> Reply | Status:
@@ -111,6 +114,17 @@ async def _new_session(services: Services, ask: BrowserAsk) -> str:
     session_id, _ = await services.accounts.login(username, password, address=ask.address)
     age_s = services.config.login.session_s
     return session_cookie(session_id, max_age_s=age_s)
+
+
+async def _must_change(services: Services, ask: BrowserAsk, error: Forbidden) -> Reply:
+    """Whoever proved a password that has to be changed gets the page that changes it. Raises `error` else."""
+    from appliance.web.pages import recovery  # it names this module
+
+    proved = str(ask.body.get("username", "")), str(ask.body.get("password", ""))
+    code = await services.directory.recovery.for_expired(*proved) if error.code == PASSWORD_EXPIRED else None
+    if code is None:
+        raise error
+    return recovery.form(ask, code)
 
 
 def _policy(origin: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from appliance.errors import Unauthorized
+from appliance.model import Subject
 from appliance.schema.oauth import OAuthToken
 from appliance.services.oauth import OAuthError
 from appliance.web.pages.account import browser_of, login_form
@@ -62,10 +63,14 @@ async def token(services: Services, ask: Ask[None, dict[str, str]]) -> OAuthToke
 
 async def check(services: Services, ask: Ask[None, None]) -> None:
     """200 if the bearer token belongs to exactly this owner, else 401."""
-    subject = ask.subject
-    owner = subject.instance_id if subject.kind in ("launcher", "node_red") else None
-    if ask.params["kind"] != "project" or owner != ask.params["owner"]:
+    kind, owner = ask.params["kind"], ask.params["owner"]
+    good = {"project": _runs, "http": services.endpoints.opens}.get(kind)
+    if good is None or not await good(ask.subject, owner):
         raise Unauthorized("this token does not belong to that owner")
+
+
+async def _runs(subject: Subject, owner: str) -> bool:
+    return subject.kind in ("launcher", "node_red") and subject.instance_id == owner
 
 
 async def _sent_to(ask: BrowserAsk, location: Awaitable[str]) -> Reply:
