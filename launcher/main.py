@@ -178,13 +178,18 @@ class _Launcher:
             return
         self._grants.save(grant)
         self._server.secret = grant.apiSecret
-        if grant is first or self._node_red is None:
+        if self._node_red is None:
             return
-        self._log.system("The appliance is back.")
-        preparer.renew(grant)
-        self._node_red.tell({"credentials": renewal(grant)})
-        if (command := await catch_up(preparer, self._log.system, self._node_red.correct)) is not None:
-            self._node_red.submit(command)
+        if grant is not first:
+            self._log.system("The appliance is back.")
+            preparer.renew(grant)
+            self._node_red.tell({"credentials": renewal(grant)})
+        while True:
+            # Also when it goes away after the ticket was traded: a start may meet it in between.
+            await preparer.outdated.wait()
+            preparer.outdated.clear()
+            if (command := await catch_up(preparer, self._log.system, self._node_red.correct)) is not None:
+                self._node_red.submit(command)
 
     async def _boot(self, ticket: str) -> BootGrant | None:
         """Wait for the appliance as long as it takes; None when it refuses the ticket."""

@@ -83,6 +83,7 @@ class Preparer:
         self._listener: socket.socket | None = None
         self._modules = Modules(options.dir, options.node, options.node_red, log.system)
         self._failed_list: tuple[dict[str, str], tuple[str, str]] | None = None
+        self.outdated = asyncio.Event()  # settings of last time were given out, and nobody has made up for it yet
 
     async def settings(self, say: Callable[[Progress], None]) -> Settings:
         """The settings of the appliance; the cached copy when it is away. Waits where there is none.
@@ -91,6 +92,7 @@ class Preparer:
         """
         if not self._appliance.booted and (cached := self.last_settings()) is not None:
             self._log.system("The appliance is away: starting with the settings of last time.")
+            self.outdated.set()
             return cached
         began, pause_s = time.monotonic(), 0.2
         while True:
@@ -100,6 +102,7 @@ class Preparer:
                 passed_s = time.monotonic() - began
                 if passed_s >= _PATIENCE_S and (cached := self.last_settings()) is not None:
                     self._log.system(f"The appliance is away ({error}): starting with the settings of last time.")
+                    self.outdated.set()
                     return cached
                 say(Progress(State.LOADING, "appliance_away", f"Waiting for the appliance: {error}."))
                 await asyncio.sleep(pause_s * (0.5 + jitter() / 2))

@@ -57,6 +57,7 @@ class FakeAppliance:
         self.resources: list[dict[str, Any]] = []
         self.refuse_reports = False
         self.lose_boot_answer = False
+        self.keeps_settings = False
         self.unwell = 0  # so many reports and audit events are answered with 503
         self._runner: web.AppRunner | None = None
 
@@ -105,6 +106,8 @@ class FakeAppliance:
 
     async def _settings(self, request: web.Request) -> web.Response:
         assert request.headers["Authorization"] == f"Bearer {self.secrets['token']}"
+        if self.keeps_settings:
+            return web.json_response({"code": "unavailable", "error": "away"}, status=503)
         return web.json_response(self.settings)
 
     async def _update(self, request: web.Request) -> web.Response:

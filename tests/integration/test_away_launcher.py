@@ -186,6 +186,17 @@ async def test_settings_that_a_flow_wrote_make_nobody_deaf_to_wishes(box: Rig) -
     assert (await box.until("stopped"))["commandGeneration"] == 7
 
 
+async def test_an_appliance_that_leaves_after_the_ticket_is_made_up_for(box: Rig) -> None:
+    await box.stop()
+    box.appliance.tickets.add("ticket-2")
+    box.appliance.keeps_settings = True
+    await box.start("ticket-2")
+    await box.until("running", timeout_s=60)
+    box.appliance.settings["weir"] |= {"desired": "stopped", "commandGeneration": 9}
+    box.appliance.keeps_settings = False
+    assert (await box.until("stopped", timeout_s=30))["commandGeneration"] == 9
+
+
 async def test_a_restart_takes_the_settings_of_last_time(box: Rig) -> None:
     await box.appliance.close()
     first = await box.info()
