@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 from msgspec import Struct
 
+from appliance.errors import Internal
 from appliance.model import Subject
 from appliance.schema.box import ApplianceStatus, BoxStatus, HostStatus, Problem, StatusInstance
 from appliance.schema.instances import Instance
@@ -70,7 +71,7 @@ class Box:
 
     async def status(self, subject: Subject) -> BoxStatus:
         """The appliance, the instances that the subject may see, the machine, and what is wrong."""
-        listed = (await self._instances.list(subject)).instances
+        listed = await self._listed(subject)
         usage, fingerprint = await asyncio.to_thread(self._look)
         return BoxStatus(
             appliance=self._appliance(fingerprint),
@@ -84,6 +85,15 @@ class Box:
             ),
             problems=await self._problems(subject, listed),
         )
+
+    async def _listed(self, subject: Subject) -> list[Instance]:
+        """None of them where the database is too damaged to tell: that has to be said all the same."""
+        try:
+            return list((await self._instances.list(subject)).instances)
+        except Internal as error:
+            if error.code != "store_corrupt":
+                raise
+            return []
 
     async def problems(self, subject: Subject) -> list[Problem]:
         """What is wrong: with the box for administrators, with an instance for all who may see it."""

@@ -6,8 +6,8 @@
 
 const { line } = require("./logger.js");
 
-/** Unread output of one stream. */
-const MOST_BYTES = 1 << 20;
+/** Unread output of one stream: room for what a flow writes in one go, little beside what Node-RED itself takes. */
+const MOST_BYTES = 4 << 20;
 
 /** Bounds `stream` (process.stdout or process.stderr). */
 function bound(stream) {
