@@ -31,6 +31,7 @@ OUTPUT_BYTES = 1 << 20  # launcher.out is emptied when it is larger, at a start 
 OUTPUT_LOOK_S = 60.0  # so often while the launcher lives
 MINT_TIMEOUT_S = 30
 RECORD_BYTES = 64 << 10
+DISCARD_S = 5.0
 
 
 class Command(Struct, frozen=True):
@@ -171,13 +172,17 @@ class Child:
         read, write = os.pipe()
         try:
             process = self._popen(spec, directory, read)
-            identity = identify(process.pid)
+            try:
+                identity = identify(process.pid)
+                assert identity is not None  # it is our child and nobody has reaped it
+                placed = msgspec.structs.replace(record, identity=identity)
+                _write_record(directory, placed)
+                os.write(write, json.dumps({"ticket": ticket}).encode() + b"\n")
+            except BaseException:
+                _discard(process)
+                raise
             # Watched, signalled and reaped through a pidfd from here on: Popen must not wait for it as well.
             process.returncode = 0
-            assert identity is not None  # it is our child and nobody has reaped it
-            placed = msgspec.structs.replace(record, identity=identity)
-            _write_record(directory, placed)
-            os.write(write, json.dumps({"ticket": ticket}).encode() + b"\n")
             return placed
         except OSError as error:
             raise PlacementFailed("spawn", f"cannot start the launcher: {error}") from error
@@ -226,6 +231,13 @@ class Child:
 _RECORD = "launcher/placement.json"
 # What the launcher's own exit codes mean.
 _EXITS = {77: " (its boot ticket was refused)", 78: " (its own port is in use)"}
+
+
+def _discard(process: subprocess.Popen[bytes]) -> None:
+    """End a launcher that could not be written down (a full disk): nobody would ever wait for it."""
+    process.kill()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(DISCARD_S)
 
 
 def _write_record(directory: Path, record: Record) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 from pathlib import Path
 
 import psutil
 import pytest
 
-from appliance.drivers.base import DriverUnavailable
+from appliance.drivers import child
+from appliance.drivers.base import DriverUnavailable, PlacementFailed
 from appliance.model import InstanceRef, Phase
 from tests.contract.rig import GRACE, A, driver_on, gone, seen_by_fake, silent, spec_of
 from tests.support import eventually
@@ -32,6 +34,22 @@ async def test_2_damaged_record_is_no_second_launcher(home: Path) -> None:
         pid = (await seen_by_fake(home))["pid"]
         (home / "instances" / A / "launcher" / "placement.json").write_text("{")
         assert (await driver.ensure(spec_of(), report=silent)).handle["identity"]["pid"] == pid
+
+
+async def test_2_what_could_not_be_written_down_is_waited_for(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk is full once the process is there: it ends, and does not stay a zombie of the appliance."""
+    write, before = child._write_record, {process.pid for process in psutil.Process().children()}
+
+    def full(directory: Path, record: child.Record) -> None:
+        if record.identity is not None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(directory, record)
+
+    monkeypatch.setattr(child, "_write_record", full)
+    async with driver_on(home) as driver:
+        with pytest.raises(PlacementFailed, match="No space left"):
+            await driver.ensure(spec_of(), report=silent)
+        assert {process.pid for process in psutil.Process().children()} == before
 
 
 async def test_3_never_a_stranger(home: Path) -> None:
