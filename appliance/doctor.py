@@ -11,12 +11,11 @@ import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 
-from msgspec import Struct
-
 from appliance import config as configuration
 from appliance import ports
 from appliance.config import Home
 from appliance.errors import WeirError
+from appliance.schema.box import Finding
 from appliance.services.health import certificate, clock, database, disk, heat, memory, restarts
 from appliance.services.health.stacks import broken
 from appliance.services.health.trouble import Trouble
@@ -26,16 +25,6 @@ from appliance.system.files import SingleInstanceLock
 
 MIB = 2**20
 SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
-
-
-class Finding(Struct, frozen=True):
-    """One thing that was looked at. `key` is that of the problem, empty when all is well."""
-
-    name: str
-    ok: bool
-    detail: str
-    next_step: str = ""
-    key: str = ""
 
 
 def examine(home: Home) -> list[Finding]:

@@ -18,6 +18,7 @@ from msgspec import Struct, field
 
 from appliance.errors import Unavailable
 from appliance.model import LauncherReport, LauncherState
+from appliance.schema.common import moment
 from appliance.schema.resources import ResourceHistory
 from launcher.schema import Command, Info
 
@@ -203,17 +204,8 @@ def _report(info: Info) -> LauncherReport:
         message=info.message,
         at=datetime.now(UTC),
         holding=info.holding,
-        next_try_at=_moment(info.nextTryAt),
+        next_try_at=moment(info.nextTryAt),
     )
-
-
-def _moment(text: str | None) -> datetime | None:
-    """None also for what is no time: it is only shown."""
-    try:
-        moment = datetime.fromisoformat(text or "")
-    except ValueError:
-        return None
-    return moment if moment.tzinfo is not None and 1 < moment.year < 9998 else None
 
 
 async def _events(content: aiohttp.StreamReader, at: LauncherAddress) -> AsyncIterator[StreamEvent]:

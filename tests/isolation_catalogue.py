@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from appliance.model import Role
-from appliance.web.rows import API
+from appliance.web.routes.rows import API
 from tests.isolation_table import A, D, O, Row, V
 
 

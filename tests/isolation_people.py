@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from appliance.web.rows import API
+from appliance.web.routes.rows import API
 from tests.isolation_table import A, D, O, Row, V
 
 # What only somebody hears who was let in.
@@ -38,6 +38,7 @@ def _team(role: Any, *, read: bool = False, body: Any = None, of: str = "team") 
 _ME = {
     "PUT /user": _all(account=True, body={}),
     "PUT /user/change_password": _all(account=True, body={"old_password": "not it", "password": "neither"}),
+    "GET /user/permissions": _all(read=True),
     "GET /user/tokens": _all(read=True, account=True),
     "DELETE /user/tokens/{id}": _all(account=True),
     "GET /user/invitations": _all(read=True, account=True),

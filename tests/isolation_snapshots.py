@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from appliance.web.rows import API
+from appliance.web.routes.rows import API
 from tests.isolation_table import M, O, Row, V
 
 # What only somebody hears who was let in, and came too late.

@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
+from msgspec import Struct
+
 from appliance.schema.common import Body, Wire
+
+
+class Finding(Struct, frozen=True):
+    """One thing that `weir doctor` looked at. `next_step` and `key`, that of the problem, are empty when all is well;
+    so is `key` where a box that runs could not have the problem."""
+
+    name: str
+    ok: bool
+    detail: str
+    next_step: str = ""
+    key: str = ""
 
 
 class Problem(Wire):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta as MsgMeta
@@ -82,3 +83,13 @@ class LogStreamQuery(Struct, kw_only=True):
     """`cursor`: the stamp of the last entry the client has; without it the stream begins with what comes now."""
 
     cursor: str | None = None
+
+
+def moment(text: str | None) -> datetime | None:
+    """The aware time of an ISO text that another program wrote; None for what is none, has no zone, or lies beyond
+    what UTC can hold (it would fail again wherever it is shown)."""
+    try:
+        at = datetime.fromisoformat(text or "")
+    except ValueError:
+        return None
+    return at if at.tzinfo is not None and 1 < at.year < 9998 else None

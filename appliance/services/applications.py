@@ -9,7 +9,7 @@ from appliance.events import Event
 from appliance.model import Subject
 from appliance.schema.catalogue import ChangeApplication
 from appliance.services.context import Context, Recorder
-from appliance.services.made import given
+from appliance.services.maker import given
 from appliance.services.people import updates
 from appliance.services.teams import DESCRIPTION_LENGTH, NAME_LENGTH
 from appliance.store import instances, teams

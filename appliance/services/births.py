@@ -15,7 +15,7 @@ from appliance.model import Desired, Role, Subject
 from appliance.schema.instances import CreateInstance
 from appliance.services import copies, credentials, documents, imports, names, settings, team_limits
 from appliance.services.addresses import INSTANCES, Addresses, free_numbers
-from appliance.services.context import Context, Recorder
+from appliance.services.context import Context, Recorder, record_of_instance
 from appliance.services.reach import teams_of
 from appliance.store import catalogue, instances, storage
 from appliance.store.engine import Tx
@@ -131,21 +131,13 @@ class Births:
 
     def _announce(self, tx: Tx, subject: Subject, row: InstanceRow, taken_from: copies.Source | None) -> None:
         source = {} if taken_from is None else {"sourceProject": {"id": taken_from.row.id, "name": taken_from.row.name}}
-        self._audit.record(
-            tx,
-            "project.duplicated" if source else "project.created",
-            subject=subject,
-            scope_type="project",
-            scope_id=row.id,
-            team_id=row.team_id,
-            instance_id=row.id,
-            body={
-                "project": {"id": row.id, "name": row.name},
-                "team": {"id": row.team_id, "name": row.team_name},
-                "application": {"id": row.application_id, "name": row.application_name},
-                **source,
-            },
-        )
+        told = {
+            "team": {"id": row.team_id, "name": row.team_name},
+            "application": {"id": row.application_id, "name": row.application_name},
+            **source,
+        }
+        event = "project.duplicated" if source else "project.created"
+        record_of_instance(self._audit, tx, event, subject, row, told)
         tx.after_commit(Event("instance.changed", row.id, row.team_id, {"id": row.id}))
 
 

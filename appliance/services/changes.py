@@ -24,7 +24,7 @@ from appliance.services import (
     supervision,
     team_limits,
 )
-from appliance.services.context import Context, Recorder
+from appliance.services.context import Context, Recorder, record_of_instance
 from appliance.services.environment import Vault
 from appliance.store import catalogue, instances
 from appliance.store.catalogue import StackRow, TypeRow
@@ -168,16 +168,7 @@ class Changes:
         return True
 
     def _record(self, tx: Tx, event: str, subject: Subject, row: InstanceRow, told: dict[str, Any]) -> None:
-        self._audit.record(
-            tx,
-            event,
-            subject=subject,
-            scope_type="project",
-            scope_id=row.id,
-            team_id=row.team_id,
-            instance_id=row.id,
-            body={"project": {"id": row.id, "name": row.name}, **told},
-        )
+        record_of_instance(self._audit, tx, event, subject, row, told)
 
 
 def _files(body: ImportProject, limit_bytes: int) -> tuple[bytes | None, bytes | None]:

@@ -13,6 +13,7 @@ from appliance.config import Config, Home
 from appliance.events import Bus
 from appliance.model import Subject
 from appliance.store.engine import Store, Tx
+from appliance.store.instances import InstanceRow
 from appliance.store.values import to_ms
 
 Clock = Callable[[], datetime]
@@ -61,3 +62,19 @@ class Recorder(Protocol):
         instance_id: str | None = None,
         body: dict[str, Any] | None = None,
     ) -> None: ...
+
+
+def record_of_instance(
+    audit: Recorder, tx: Tx, event: str, subject: Subject, row: InstanceRow, told: dict[str, Any]
+) -> None:
+    """Write an entry into the log of an instance (and so of its team): which one, and what is `told` beside it."""
+    audit.record(
+        tx,
+        event,
+        subject=subject,
+        scope_type="project",
+        scope_id=row.id,
+        team_id=row.team_id,
+        instance_id=row.id,
+        body={"project": {"id": row.id, "name": row.name}, **told},
+    )

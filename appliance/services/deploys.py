@@ -9,17 +9,17 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Awaitable, Callable
-from datetime import datetime
 from typing import Any
 
 from msgspec import Raw, Struct
 
 from appliance.errors import Conflict, Invalid, NotFound, TooLarge
 from appliance.model import SYSTEM, Desired, Subject
+from appliance.schema.common import moment
 from appliance.schema.deploys import HandedIn, HandIn, KeptDeploy, KeptDeploys, KeptFlows
 from appliance.services import documents
 from appliance.services.conditions import Conditions
-from appliance.services.context import Context, Recorder
+from appliance.services.context import Context, Recorder, record_of_instance
 from appliance.services.storage import LONGEST_REQUEST_ID, MOST_BASES, changed_meanwhile, stands_on
 from appliance.store import instances, kept, storage
 from appliance.store.engine import Tx
@@ -118,7 +118,7 @@ class Deploys:
         return _Deploy(
             id=body.id[:LONGEST_REQUEST_ID],
             instance_id=instance_id,
-            made_at=_moment(body.at) or self._context.now_ms(),
+            made_at=_milliseconds(body.at) or self._context.now_ms(),
             user_id=body.user if body.user and len(body.user) <= 10 else None,
             bases=body.base[:MOST_BASES],
             credentials_bases=body.credentials_base[:MOST_BASES],
@@ -251,16 +251,7 @@ class Deploys:
         self._record(tx, "project.deploy.discarded", subject, row, {"name": content.name})
 
     def _record(self, tx: Tx, event: str, subject: Subject, row: InstanceRow, deploy: dict[str, Any]) -> None:
-        self._audit.record(
-            tx,
-            event,
-            subject=subject,
-            scope_type="project",
-            scope_id=row.id,
-            team_id=row.team_id,
-            instance_id=row.id,
-            body={"project": {"id": row.id, "name": row.name}, "deploy": deploy},
-        )
+        record_of_instance(self._audit, tx, event, subject, row, {"deploy": deploy})
 
     async def _tell(self, instance_id: str) -> None:
         """Raise or clear the problem of one instance."""
@@ -321,13 +312,9 @@ def _view(row: kept.KeptRow) -> KeptDeploy:
     )
 
 
-def _moment(text: str) -> int | None:
-    """Milliseconds of an ISO time; None for what is none, or lies beyond what a date can be."""
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return to_ms(moment) if moment.tzinfo is not None and 1 < moment.year < 9998 else None
+def _milliseconds(text: str) -> int | None:
+    at = moment(text)
+    return None if at is None else to_ms(at)
 
 
 def _unknown() -> NotFound:

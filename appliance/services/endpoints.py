@@ -17,7 +17,7 @@ from appliance.schema.endpoints import (
     HttpTokenCreated,
     HttpTokens,
 )
-from appliance.services.context import Context, Recorder
+from appliance.services.context import Context, Recorder, record_of_instance
 from appliance.services.tokens import USE
 from appliance.store import http_tokens, instances, teams, tokens, users
 from appliance.store.engine import Tx
@@ -115,16 +115,7 @@ class Endpoints:
         row = instances.get(tx, str(token.instance_id))
         if row is None:
             raise NotFound("There is no such instance.")
-        self._audit.record(
-            tx,
-            event,
-            subject=subject,
-            scope_type="project",
-            scope_id=row.id,
-            team_id=row.team_id,
-            instance_id=row.id,
-            body={"project": {"id": row.id, "name": row.name}, "token": {"id": token.id, "name": token.name}},
-        )
+        record_of_instance(self._audit, tx, event, subject, row, {"token": {"id": token.id, "name": token.name}})
 
 
 def _may_use(tx: Tx, instance_id: str, user_id: str) -> bool:

@@ -8,7 +8,7 @@ from appliance.errors import Invalid, NotFound
 from appliance.model import Subject
 from appliance.schema.catalogue import ChangeInstanceType, CreateInstanceType
 from appliance.services.context import Context, Recorder
-from appliance.services.made import Maker, check_description, check_properties, given, in_use
+from appliance.services.maker import Maker, check_description, check_properties, given, in_use
 from appliance.services.people import updates
 from appliance.store import catalogue
 from appliance.store.catalogue import TypeRow

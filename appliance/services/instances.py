@@ -19,13 +19,13 @@ from appliance.errors import Conflict, Invalid, NotFound
 from appliance.events import Event
 from appliance.model import Desired, InstanceSpec, LauncherReport, LauncherState, Subject
 from appliance.schema import instances as wire
-from appliance.schema.common import Page
+from appliance.schema.common import Page, moment
 from appliance.schema.resources import Figures
 from appliance.services import changes, deleted, names, settings, views, wishes
 from appliance.services.addresses import Addresses
 from appliance.services.births import Births
 from appliance.services.changes import Changes
-from appliance.services.context import Context, Recorder
+from appliance.services.context import Context, Recorder, record_of_instance
 from appliance.services.paging import page_of
 from appliance.services.reach import teams_of
 from appliance.services.stacks import Stacks
@@ -253,16 +253,7 @@ class Instances:
             return
         at = self._context.now_ms()
         instances.wish(tx, row.id, wish.desired, at=at, placed_anew=wish.placed_anew, command=wish.command)
-        self._audit.record(
-            tx,
-            wish.event,
-            subject=subject,
-            scope_type="project",
-            scope_id=row.id,
-            team_id=row.team_id,
-            instance_id=row.id,
-            body={"project": {"id": row.id, "name": row.name}, **self._told(wish, row, at)},
-        )
+        record_of_instance(self._audit, tx, wish.event, subject, row, self._told(wish, row, at))
         tx.after_commit(Event("instance.changed", row.id, row.team_id, {"id": row.id}))
 
     def _told(self, wish: wishes.Wish, row: InstanceRow, at: int) -> dict[str, Any]:
@@ -338,16 +329,7 @@ def _report(body: wire.UpdateState, spec: InstanceSpec | None, now: datetime) ->
         versions={key[:32]: value[:64] for key, value in list(body.versions.items())[:MOST_VERSIONS]},
         reason=body.reason[:64],
         message=body.message[:LONGEST_TEXT],
-        at=_moment(body.at) or now,
+        at=moment(body.at) or now,
         holding=body.holding,
-        next_try_at=_moment(body.next_try_at),
+        next_try_at=moment(body.next_try_at),
     )
-
-
-def _moment(text: str | None) -> datetime | None:
-    try:
-        moment = datetime.fromisoformat(text or "")
-    except ValueError:
-        return None
-    # Nor what UTC could not hold: it would fail again wherever the instance is shown.
-    return moment if moment.tzinfo is not None and 1 < moment.year < 9998 else None

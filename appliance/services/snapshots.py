@@ -20,7 +20,7 @@ from appliance.schema import snapshots as wire
 from appliance.schema.common import Links, Meta
 from appliance.schema.users import ApplicationSummary, UserSummary
 from appliance.services import documents, environment, snapshot_content, snapshot_file
-from appliance.services.context import Context, Recorder
+from appliance.services.context import Context, Recorder, record_of_instance
 from appliance.services.environment import Vault
 from appliance.services.people import user_summary
 from appliance.store import instances, snapshots, storage, users
@@ -294,17 +294,8 @@ class Snapshots:
     def _record(
         self, tx: Tx, event: str, subject: Subject, row: InstanceRow, snapshot: SnapshotRow, **more: object
     ) -> None:
-        body = {"project": {"id": row.id, "name": row.name}, "snapshot": {"id": snapshot.id, "name": snapshot.name}}
-        self._audit.record(
-            tx,
-            event,
-            subject=subject,
-            scope_type="project",
-            scope_id=row.id,
-            team_id=row.team_id,
-            instance_id=row.id,
-            body={**body, **more},
-        )
+        told = {"snapshot": {"id": snapshot.id, "name": snapshot.name}, **more}
+        record_of_instance(self._audit, tx, event, subject, row, told)
 
     def _view(self, row: SnapshotRow, people: dict[str, users.UserRow]) -> wire.Snapshot:
         base_url = self._context.base_url()

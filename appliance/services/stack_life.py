@@ -13,7 +13,7 @@ from appliance.errors import Invalid, NotFound
 from appliance.model import Subject
 from appliance.schema.catalogue import ChangeStack, CreateStack
 from appliance.services.context import Context, Recorder
-from appliance.services.made import Maker, given, in_use
+from appliance.services.maker import Maker, given, in_use
 from appliance.services.people import updates
 from appliance.services.stacks import build_name
 from appliance.store import catalogue

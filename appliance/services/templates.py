@@ -14,7 +14,7 @@ from appliance.services import environment, hashes, setting_rules
 from appliance.services.changes import differences
 from appliance.services.context import Context, Recorder
 from appliance.services.environment import Vault
-from appliance.services.made import Maker, check_description, given, in_use
+from appliance.services.maker import Maker, check_description, given, in_use
 from appliance.services.people import updates
 from appliance.store import catalogue
 from appliance.store.catalogue import TemplateRow

@@ -11,8 +11,8 @@ import aiohttp
 import msgspec
 import pytest
 
-from appliance.web.people_routes import PEOPLE
 from appliance.web.route import Route
+from appliance.web.routes.people import PEOPLE
 from tests.people_box import People, people_box
 
 NESTED = b"[" * 10_000 + b"]" * 10_000

@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from appliance.schema.box import BoxStatus, Problem
+from appliance.schema.box import BoxStatus, Finding, Problem
 from appliance.schema.instances import Stacks
 from tui.cli.box import Box
-from tui.cli.local import Finding, local_findings
+from tui.cli.local import local_findings
 from tui.cli.session import Session, print_json, print_object
 from tui.errors import BoxError
 from tui.signs import BAD

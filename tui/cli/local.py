@@ -6,21 +6,11 @@ import subprocess
 import sys
 
 import msgspec
-from msgspec import Struct
 
+from appliance.schema.box import Finding
 from tui.cli.session import Session
 
 DEADLINE_S = 90.0
-
-
-class Finding(Struct, frozen=True):
-    """One check. `next_step` is empty when all is well; `key` is that of the problem, when the box can have it too."""
-
-    name: str
-    ok: bool
-    detail: str
-    next_step: str = ""
-    key: str = ""
 
 
 def local_findings(session: Session) -> list[Finding]:

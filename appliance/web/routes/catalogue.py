@@ -16,7 +16,7 @@ from appliance.schema.instances import (
 from appliance.schema.users import Application
 from appliance.web.handlers import applications, catalogue, instances
 from appliance.web.route import MEGABYTE, Route
-from appliance.web.rows import delete, get, post, put
+from appliance.web.routes.rows import delete, get, post, put
 
 STACKS = (
     get("/stacks", catalogue.stacks, Stacks, "stack:list", "The stacks of the box.", query=wire.CatalogueQuery),

@@ -11,7 +11,7 @@ from appliance.schema.endpoints import (
 )
 from appliance.web.handlers import endpoints
 from appliance.web.route import Route
-from appliance.web.rows import delete, get, post, put
+from appliance.web.routes.rows import delete, get, post, put
 
 _PATH = "/projects/{id}/httpTokens"
 

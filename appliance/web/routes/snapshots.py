@@ -19,7 +19,7 @@ from appliance.schema.snapshots import (
 )
 from appliance.web.handlers import snapshots
 from appliance.web.route import MEGABYTE, Handler, Route
-from appliance.web.rows import delete, get, post, put
+from appliance.web.routes.rows import delete, get, post, put
 
 # Flows and credentials of the largest instance, and what a file has around them.
 FILE_BYTES = 24 * MEGABYTE

@@ -22,6 +22,7 @@ from appliance.schema.users import (
     CreateUser,
     ForgotPassword,
     NewPassword,
+    OwnPermissions,
     Recovery,
     Register,
     Team,
@@ -37,7 +38,7 @@ from appliance.schema.users import (
 from appliance.web.handlers import people, platform, teams, users
 from appliance.web.pages import recovery
 from appliance.web.route import Handler, Route
-from appliance.web.rows import SMALL, delete, get, patch, post, put
+from appliance.web.routes.rows import SMALL, delete, get, patch, post, put
 
 ME = (
     get("/user", users.me, User, "user:read", "Who the credential stands for."),
@@ -52,6 +53,13 @@ ME = (
         body=ChangePassword,
     ),
     get("/user/teams", users.my_teams, UserTeams, "user:team:list", "The teams of the caller, with his role."),
+    get(
+        "/user/permissions",
+        users.permissions,
+        OwnPermissions,
+        "user:team:list",
+        "What the credential allows: the lowest role by permission, and the caller's roles.",
+    ),
     get("/user/tokens", users.tokens, TokenList, "user:token:list", "The caller's personal access tokens."),
     post(
         "/user/tokens",
