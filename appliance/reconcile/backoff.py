@@ -138,3 +138,20 @@ def exited(
 def gone(history: History) -> History:
     """It was ended because that was wanted: nothing to hold against it."""
     return History(restarts=history.restarts)
+
+
+def moved(history: History, step: timedelta) -> History:
+    """The same past on a clock that was set by `step`."""
+    told = history.told
+    return replace(
+        history,
+        next_try_at=_moved(history.next_try_at, step),
+        since=_moved(history.since, step),
+        asked_at=_moved(history.asked_at, step),
+        missed_at=_moved(history.missed_at, step),
+        told=replace(told, at=told.at + step) if told is not None else None,
+    )
+
+
+def _moved(at: datetime | None, step: timedelta) -> datetime | None:
+    return at + step if at is not None else None

@@ -41,6 +41,7 @@ from appliance.reconcile.neighbours import Launchers, Orphans, Settings, Wanted
 from appliance.reconcile.observed import Observed
 from appliance.reconcile.queue import KeyedQueue
 from appliance.reconcile.starts import Starts
+from appliance.reconcile.steps import Steps
 from appliance.tasks import Tasks
 
 log = logging.getLogger(__name__)
@@ -83,6 +84,7 @@ class Reconciler:
         self._starts = Starts(settings.starts_at_most, queue.poke, idle_cpus)
         self._admission = Admission(memory, self._starts)
         self._histories: dict[str, History] = {}
+        self._steps = Steps(clock)
         self._sites: dict[str, tuple[object, ...]] = {}
 
     async def start(self) -> None:
@@ -156,6 +158,7 @@ class Reconciler:
                 self._queue.done(key)
 
     async def _look(self, key: str) -> None:
+        self._keep_pace()
         try:
             spec = await self._wanted.spec(key)
         except WeirError as error:
@@ -171,6 +174,12 @@ class Reconciler:
         self._observed.recheck(spec.id)
         self._account(spec, observation)
         await self._act(spec, observation, self._decide(spec, observation))
+
+    def _keep_pace(self) -> None:
+        """Nothing is due sooner or later because the clock was set."""
+        if step := self._steps.taken():
+            log.info("the clock was set by %.0f s", step.total_seconds())
+            self._histories = {key: backoff.moved(history, step) for key, history in self._histories.items()}
 
     def _decide(self, spec: InstanceSpec, observation: Observation) -> Action:
         entry = self._observed.entry(spec.id)
@@ -323,14 +332,13 @@ class Reconciler:
             self._queue.poke_after(spec.id, ASK_AGAIN_S)
 
     async def _ask(self, spec: InstanceSpec, observation: Observation) -> bool:
-        history = self._histories[spec.id]
         try:
             report = await self._launchers.info(replace(spec, generation=observation.generation))
         except Unavailable as error:
             log.info("instance %s: %s", spec.id, error)
-            self._histories[spec.id] = backoff.missed(history, self._clock())
+            self._histories[spec.id] = backoff.missed(self._histories[spec.id], self._clock())
             return False
-        self._histories[spec.id] = backoff.answered(history, self._clock())
+        self._histories[spec.id] = backoff.answered(self._histories[spec.id], self._clock())
         self._observed.report(spec.id, report)
         entry = self._observed.entry(spec.id)
         return entry is not None and entry.own_report is not None

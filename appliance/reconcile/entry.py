@@ -30,6 +30,7 @@ class Entry(Struct):
     observation: Observation
     report: LauncherReport | None = None
     verdict: Verdict = Verdict()
+    crashes: int = 0  # of its Node-RED, since the appliance runs
     serving_pid: int | None = None  # the Node-RED that was seen to own its port
     held_by: int | None = None  # the launcher whose socket was seen on the port
     holding_since: float | None = None  # monotonic; the launcher holds the port for a Node-RED to come

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Protocol
 
 from appliance.events import Bus, Event
-from appliance.model import Desired, InstanceSpec, LauncherReport, Observation, Phase
+from appliance.model import Desired, InstanceSpec, LauncherReport, LauncherState, Observation, Phase
 from appliance.reconcile import shown
 from appliance.reconcile.entry import Entry, Verdict, accepted
 from appliance.schema.instances import InstanceMeta, InstanceStatus
@@ -138,6 +138,7 @@ class Observed:
         now_s, old = self._monotonic_s(), entry.report
         if old is None or (old.pid, old.state) != (report.pid, report.state):
             entry.state_since = now_s
+            entry.crashes += report.state is LauncherState.CRASHED
         if not report.holding:
             entry.refused = "" if entry.hold_over else entry.refused
             entry.holding_since = entry.held_by = None

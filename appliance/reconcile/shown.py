@@ -71,7 +71,7 @@ def meta(entry: Entry, desired: Desired, since: datetime | None) -> InstanceMeta
         reason=reason,
         message=message,
         next_try_at=iso(verdict.next_try_at or (report.next_try_at if report else None)),
-        restarts=verdict.restarts,
+        restarts=verdict.restarts + entry.crashes,
         since=iso(since),
         launcher_pid=entry.observation.pid if entry.observation.phase is Phase.UP else None,
         node_red_pid=report.node_red_pid if report else None,

@@ -20,7 +20,7 @@ class InstanceMeta(Wire):
     reason: str = ""
     message: str = ""
     next_try_at: str | None = None  # when the reconciler acts again
-    restarts: int = 0
+    restarts: int = 0  # crashes of Node-RED and sudden ends of its launcher, since the appliance runs
     since: str | None = None
     launcher_pid: int | None = None
     node_red_pid: int | None = None

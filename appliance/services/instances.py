@@ -302,7 +302,7 @@ def _remains(tx: Tx, instance_id: str) -> _Remains | None:
     row, sealed = instances.get(tx, instance_id), instances.sealed_secret(tx, instance_id)
     if row is None or sealed is None:
         return None
-    stored = {**storage.bodies(tx, instance_id), **kept.flows_by_name(tx, instance_id)}
+    stored = {**storage.bodies(tx, instance_id), **kept.bodies(tx, instance_id)}
     return _Remains(row, stored, library.every(tx, instance_id), sealed)
 
 

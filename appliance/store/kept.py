@@ -34,7 +34,7 @@ _SIZE = select(func.coalesce(func.sum(func.length(_k.flows) + func.coalesce(func
 )
 _KNOWN = select(_k.name).where(_OF, _k.request_id == bindparam("request"))
 _NAMED = select(_k.seq).where(_OF, _k.name == bindparam("called"))
-_FLOWS = select(_k.name, _k.flows).where(_OF)
+_BODIES = select(_k.name, _k.flows, _k.credentials).where(_OF)
 _DELETE = delete(kept_deploys).where(_OF, _k.id == bindparam("key"))
 
 
@@ -127,9 +127,13 @@ def content(tx: Tx, instance_id: str, kept_id: str) -> Content | None:
     )
 
 
-def flows_by_name(tx: Tx, instance_id: str) -> dict[str, bytes]:
-    """The flows of all that are kept here of an instance."""
-    return {row["name"]: bytes(row["flows"]) for row in tx.all(_FLOWS, instance=instance_id) if row["flows"]}
+def bodies(tx: Tx, instance_id: str) -> dict[str, bytes]:
+    """Everything that is kept here of an instance: flows by their name, credentials by that and `-credentials`."""
+    found = {}
+    for row in tx.all(_BODIES, instance=instance_id):
+        named = {row["name"]: row["flows"], f"{row['name']}-credentials": row["credentials"]}
+        found.update({name: bytes(body) for name, body in named.items() if body})
+    return found
 
 
 def name_of(tx: Tx, instance_id: str, request_id: str) -> str | None:

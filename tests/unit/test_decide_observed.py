@@ -105,6 +105,18 @@ def test_running_is_shown_once_the_port_is_its_own() -> None:
     assert known.published[-1].team_id == "t"
 
 
+def test_crashes_are_counted_once_each_as_restarts() -> None:
+    known = Known()
+    known.up()
+    words = [L.RUNNING, L.CRASHED, L.CRASHED, L.STARTING, L.RUNNING, L.STOPPED, L.RUNNING, L.CRASHED]
+    for seq, state in enumerate(words, 1):
+        known.observed.report("a", report_of(state, seq=seq))
+    known.observed.report("a", report_of(L.CRASHED, seq=3))  # late, and told before
+    assert known.observed.meta("a", R).restarts == 2
+    known.observed.judged("a", Verdict(restarts=1))  # of its launcher
+    assert known.observed.meta("a", R).restarts == 3
+
+
 def test_another_node_red_is_verified_anew() -> None:
     known = Known()
     known.up()

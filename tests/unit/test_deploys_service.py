@@ -235,10 +235,12 @@ async def test_an_instance_that_is_gone_keeps_nothing(rig: Rig) -> None:
 
 
 async def test_a_deleted_instance_leaves_its_kept_deploys_behind_too(rig: Rig, instance_id: str) -> None:
-    answer = await rig.deploys.hand_in(instance_id, hand_in(base=b"other", keep=True))
+    sealed = Raw(b'{"$":"mine"}')
+    answer = await rig.deploys.hand_in(instance_id, hand_in(base=b"other", keep=True, credentials=sealed))
     await rig.instances.delete(rig.admin, instance_id)
     await rig.instances.removed(instance_id)
     (file,) = (rig.context.home.state / "deleted").iterdir()
     stored = msgspec.json.decode(file.read_bytes())["stored"]
+    assert stored[f"{answer.name}-credentials"] == {"$": "mine"}
     assert stored[answer.name] == [{"id": "mine"}] and stored["flows"] == [{"id": "old"}]
     assert problems(rig) == []
