@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from launcher.schema import Alert
 
 SAMPLES = 30  # five minutes
-INTERVAL_S = 300
 CPU, MEMORY, HEAP, LAG = "cpu", "memory", "heap", "lag"
 # Percent of what it may take; lag in seconds.
 THRESHOLDS = {CPU: 75.0, MEMORY: 75.0, HEAP: 90.0, LAG: 1.0}
@@ -16,9 +15,10 @@ _GOOD_AGAIN = 0.9  # of the threshold: a value that hovers at it is told once
 
 
 class Alerts:
-    """Averages over the last `SAMPLES` samples; nothing is judged before there are as many."""
+    """Averages over the last `SAMPLES` samples, `every_s` apart; nothing is judged before there are as many."""
 
-    def __init__(self) -> None:
+    def __init__(self, every_s: float = 10.0) -> None:
+        self.interval_s = round(SAMPLES * every_s)
         self._values = {kind: deque[float](maxlen=SAMPLES) for kind in THRESHOLDS}
         self._raised: dict[str, Alert] = {}
 
@@ -52,6 +52,8 @@ class Alerts:
         if known is not None and average < threshold * _GOOD_AGAIN:
             del self._raised[kind]
             return []
-        alert = Alert(kind, round(average, 1), threshold, now_ms - INTERVAL_S * 1000 if known is None else known.since)
+        alert = Alert(
+            kind, round(average, 1), threshold, now_ms - self.interval_s * 1000 if known is None else known.since
+        )
         self._raised[kind] = alert
         return [] if known is not None else [alert]

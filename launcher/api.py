@@ -16,6 +16,7 @@ from launcher.web import Bad, Handler, Reply, Request, json_reply
 
 KEEPALIVE_S = 15.0
 _DAY_MS = 86_400_000
+_BEGINNING = 1  # what somebody asks from who has seen nothing yet
 _SAMPLES_AT_ONCE = 100  # encoded in one step: all of them would hold up the loop
 _OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
@@ -98,7 +99,8 @@ class Api:
         return json_reply(page)
 
     async def stream(self, request: Request) -> Reply:
-        """Entries as they come; with `cursor` (or Last-Event-ID, exclusive) first those since then."""
+        """Entries as they come; with `cursor` (or Last-Event-ID, exclusive) first those since then, after `reset` when
+        some of them may be gone."""
         last = request.headers.get("last-event-id", "")
         start = str(int(last) + 1) if _is_cursor(last) else request.query.get("cursor", "")
         if start and not _is_cursor(start):
@@ -116,11 +118,12 @@ class Api:
         return Reply(chunks=self._history(first))
 
     async def resources_stream(self, request: Request) -> Reply:
-        """Samples as they come, first those after Last-Event-ID or `since`."""
+        """Samples as they come, first those after Last-Event-ID or `since`; after `reset` when these begin later."""
         last = request.headers.get("last-event-id", "")
         since = last if last.isascii() and last.isdigit() else request.query.get("since", "")
         first = self._first_after(since) if since else self._samples.ring.count
-        return Reply(chunks=self._sample_events(first), content_type="text/event-stream")
+        gone = int(since or 0) > 0 and not self._samples.ring.reaches(int(since))
+        return Reply(chunks=self._sample_events(first, gone), content_type="text/event-stream")
 
     def _node_red(self) -> NodeRed:
         if self.node_red is None:
@@ -153,14 +156,19 @@ class Api:
         async for sample in self._samples.follow(self._samples.ring.count, KEEPALIVE_S):
             yield msgspec.json.encode(sample) if sample is not None else b""
 
-    async def _sample_events(self, first: int) -> AsyncIterator[bytes]:
+    async def _sample_events(self, first: int, gone: bool) -> AsyncIterator[bytes]:
         yield b": weir samples\n\n"
+        if gone:  # older than what is kept, or from before this launcher
+            yield b"event: reset\ndata: {}\n\n"
         async for sample in self._samples.follow(first, KEEPALIVE_S):
             yield _sample_event(sample) if sample is not None else b": keepalive\n\n"
 
     async def _events(self, start: int | None) -> AsyncIterator[bytes]:
         with self._log.subscribe() as subscriber:
             yield b": weir log\n\n"
+            if start is not None and _BEGINNING < start < (first := self._log.first):
+                # The entry that the client saw last was cleared away, and who knows what else since then.
+                yield b'event: reset\ndata: {"first":"%017d"}\n\n' % first
             sent = 0
             while start is not None and (lines := await self._log.forward(start, PAGE_LINES)):
                 yield b"".join(map(_event, lines))

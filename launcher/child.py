@@ -13,7 +13,7 @@ import msgspec
 from launcher.control import Control, Kept
 from launcher.loglines import Log, Splitter
 from launcher.prepare import Launch, StartFailed
-from launcher.process import Exit, Process, SpawnFailed, spawn
+from launcher.process import Exit, Process, SpawnFailed, reason, spawn
 
 Events = Mapping[str, Callable[[msgspec.Raw], None]]
 
@@ -31,7 +31,10 @@ class Child:
         self.booted = False
         self.started_ms, self.log_stamp = int(time.time() * 1000), log.last
         self._log = log
-        self._control = Control({"warm": lambda _: self.warm.set(), **events}, kept)
+        try:
+            self._control = Control({"warm": lambda _: self.warm.set(), **events}, kept)
+        except OSError as error:
+            raise _spawn_failed(f"{launch.argv[0]} could not be started: {reason(error)}") from error
         if standby:
             self._control.send({"standby": {}})
         self.process = self._spawn(cwd, log)
@@ -60,7 +63,7 @@ class Child:
         """Tell it who it is and let it start; `launch` must suit."""
         self.launch, self.booted = launch, True
         self.started_ms, self.log_stamp = int(time.time() * 1000), self._log.last
-        self._control.boot(launch.boot)
+        self._control.boot(launch.document())
 
     def tell(self, document: Mapping[str, Any]) -> None:
         """Hand it a command over the control channel; lost when it has ended."""
@@ -82,4 +85,8 @@ class Child:
             )
         except SpawnFailed as error:
             self._control.close()
-            raise StartFailed("spawn_failed", str(error)) from error
+            raise _spawn_failed(str(error)) from error
+
+
+def _spawn_failed(message: str) -> StartFailed:
+    return StartFailed("spawn_failed", message.rstrip(".") + ".")

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import getopt
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 from msgspec import Struct
 
 PLUGINS = Path(__file__).resolve().parent / "plugins"
 
 
 class Options(Struct, frozen=True):
-    """What the placer says. `generation` labels this placement; it never changes while the process lives."""
+    """What the placer says. `generation` labels this placement; it never changes while the process lives. `pace`: what
+    is done every so often, or after a while, comes after so many times its usual time (tests have no time)."""
 
     instance: str
     dir: Path
@@ -24,6 +28,7 @@ class Options(Struct, frozen=True):
     memory_mb: int | None = None
     generation: int = 0
     boot_fd: int = -1
+    pace: float = 1.0
     plugins: Path = PLUGINS
 
     @property
@@ -58,18 +63,17 @@ class Options(Struct, frozen=True):
 
 def parse(argv: Sequence[str]) -> Options:
     """Read the command line; wrong usage ends the process with status 2 and a sentence on stderr."""
-    import argparse  # seldom used afterwards: not kept at module level
+    names = {name.replace("_", "-"): name for name in _GIVEN}
+    try:
+        # Not argparse, which takes half a megabyte of every launcher for as long as it lives.
+        pairs, rest = getopt.getopt(list(argv), "", [f"{name}=" for name in names])
+        if rest:
+            raise getopt.GetoptError(f"{rest[0]} is no option")
+        given = {names[word.removeprefix("--")]: text for word, text in pairs}
+        return msgspec.convert(given, Options, strict=False, dec_hook=lambda kind, text: kind(text))
+    except (getopt.GetoptError, msgspec.ValidationError) as error:
+        sys.stderr.write(f"launcher: {error}. Options: {', '.join(f'--{name} …' for name in names)}\n")
+        raise SystemExit(2) from error
 
-    parser = argparse.ArgumentParser(prog="launcher", description="Runs and watches one Node-RED.")
-    parser.add_argument("--instance", required=True)
-    parser.add_argument("--dir", required=True, type=Path)
-    parser.add_argument("--appliance", required=True, metavar="URL")
-    parser.add_argument("--port", required=True, type=int)
-    parser.add_argument("--node-red-port", required=True, type=int)
-    parser.add_argument("--node", required=True, metavar="PROGRAM")
-    parser.add_argument("--node-red", required=True, metavar="DIR")
-    parser.add_argument("--compile-cache", default="", metavar="DIR")
-    parser.add_argument("--memory-mb", type=int)
-    parser.add_argument("--generation", type=int, default=0)
-    parser.add_argument("--boot-fd", type=int, default=-1)
-    return Options(**vars(parser.parse_args(argv)))
+
+_GIVEN = [name for name in Options.__struct_fields__ if name != "plugins"]

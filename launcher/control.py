@@ -41,7 +41,14 @@ class Control:
     """
 
     def __init__(self, handlers: Mapping[str, Callable[[msgspec.Raw], None]], kept: Kept) -> None:
+        """Raises OSError where no descriptors are left; later on none are needed."""
         self._ours, self._childs = socket.socketpair()
+        try:
+            self._heard = os.dup(self._ours.fileno())  # now: once the child runs it is too late to fail
+        except OSError:
+            self._ours.close()
+            self._childs.close()
+            raise
         self._handlers = {"keep": self._keep, **handlers}
         self._kept = kept
         self._output: Output | None = None
@@ -63,7 +70,7 @@ class Control:
         """The child has its end now: close ours of it and listen."""
         self._childs.close()
         splitter = Splitter(self._line, limit=64 * 1024)
-        self._output = Output(os.dup(self._ours.fileno()), splitter.feed, splitter.flush)
+        self._output, self._heard = Output(self._heard, splitter.feed, splitter.flush), -1
 
     @property
     def ended(self) -> bool:
@@ -73,6 +80,9 @@ class Control:
     def close(self) -> None:
         if self._output is not None:
             self._output.close()
+        elif self._heard >= 0:
+            os.close(self._heard)
+            self._heard = -1
         self._childs.close()
         self._ours.close()
 

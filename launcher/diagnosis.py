@@ -36,7 +36,12 @@ def diagnose(
 
 def _killed(before: Kills, after: Kills) -> tuple[str, str]:
     if after.ours > before.ours:
-        return "out_of_memory", "The kernel killed Node-RED: the instance took more memory than it is allowed."
+        limit = f": {after.limit_bytes >> 20} MB" if after.limit_bytes is not None else ""
+        return (
+            "out_of_memory",
+            f"The kernel killed Node-RED: the instance took more memory than it is allowed{limit}. Put it on a stack "
+            "with more (weir stack list), or make its flows lighter.",
+        )
     if before.box is None or after.box is None:
         return "killed", "Node-RED was killed by SIGKILL: the box or the instance's limit may be out of memory."
     if after.box > before.box:

@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 import h11
 from msgspec import Struct
 
+from launcher.process import reason
+
 ANSWER_BYTES = 16 * 1024 * 1024
 
 
@@ -42,7 +44,7 @@ async def request(
     except TimeoutError as error:
         raise Unreachable(f"no answer within {timeout_s:g} s") from error
     except OSError as error:
-        raise Unreachable(error.strerror or str(error)) from error
+        raise Unreachable(reason(error)) from error
     except h11.RemoteProtocolError as error:
         raise Unreachable(f"not an HTTP answer: {error}") from error
     except (h11.LocalProtocolError, UnicodeError) as error:

@@ -12,13 +12,14 @@ import contextlib
 import fcntl
 import os
 import re
+import select
 import selectors
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ CACHE_BYTES = 256 * 1024 * 1024
 PROGRESS = "::progress "
 _POLL_S = 0.25
 _GRACE_S = 1.0
+_LAST_READS = 64  # a pipe holds 64 kB, unless it was made larger
 _CUT_SHORT = b"TAR_ENTRY_ERROR"
 # What an install script of a stranger gets of the environment: the rest may be secret.
 _KEPT = re.compile(
@@ -181,7 +183,7 @@ class Install:
         )
         try:
             orphan.note(self._orphan_note, npm.pid)
-            status = self._watch(npm, (_Progress(), _Progress()) if watched else (_Relay(1), _Relay(2)))
+            status = self._watch(npm, (_Progress(), _Progress()) if watched else self._relays())
         finally:
             _end(npm)
             self._orphan_note.unlink(missing_ok=True)
@@ -189,6 +191,9 @@ class Install:
             # npm warns of it, and ends well.
             raise Failed(EXIT_DISK, "npm could not unpack all that it fetched: is the disk full (ENOSPC)?")
         return status
+
+    def _relays(self) -> tuple[_Relay, _Relay]:
+        return _Relay(1, self._check), _Relay(2, self._check)
 
     def _watch(self, npm: subprocess.Popen[bytes], takers: Sequence[_Relay | _Progress]) -> int:
         """npm's exit status. Raises Failed when it takes too long, or nobody waits for it any more."""
@@ -204,8 +209,9 @@ class Install:
             while not self._step(selector):
                 pass
             for pipe, taker in zip(pipes, takers, strict=True):
-                while self._move(pipe.fileno(), taker):
-                    pass
+                for _ in range(_LAST_READS):  # whoever npm left behind may write for ever
+                    if not self._move(pipe.fileno(), taker):
+                        break
                 taker.close()
         status = npm.wait()
         return status if status >= 0 else 128 - status
@@ -271,13 +277,20 @@ class Install:
 
 
 class _Relay:
-    """npm's output as it is, for whoever called us by npm's name."""
+    """npm's output as it is, for whoever called us by npm's name. While he does not read, `check` is asked now and
+    then whether to go on: it raises when not."""
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, check: Callable[[], None]) -> None:
         self._fd = fd
+        self._check = check
+        self._room = select.poll()
+        self._room.register(fd, select.POLLOUT)
 
     def feed(self, chunk: bytes) -> None:
-        write_all(self._fd, chunk)
+        for at in range(0, len(chunk), select.PIPE_BUF):  # so much can be written at once where anything can
+            while not self._room.poll(_POLL_S * 1000):
+                self._check()
+            write_all(self._fd, chunk[at : at + select.PIPE_BUF])
 
     def close(self) -> None:
         pass

@@ -153,6 +153,12 @@ class Log:
         """The stamp of the newest entry."""
         return self._last
 
+    @property
+    def first(self) -> int:
+        """The stamp of the oldest entry that is still there; 0 while there is none."""
+        there = (self._segments.first_stamp, self._ring[0].stamp if self._ring else 0)
+        return min((stamp for stamp in there if stamp), default=0)
+
     def tail(self, after: int) -> list[bytes]:
         """The end of what came after a stamp, oldest first: at most `TAIL_LINES` entries and `TAIL_BYTES`."""
         found: deque[bytes] = deque()

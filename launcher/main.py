@@ -26,8 +26,8 @@ from launcher.loglines import Log
 from launcher.node_red import NodeRed
 from launcher.offline import GrantCache, renewal
 from launcher.prepare import Preparer
-from launcher.process import SpawnFailed, close_on_exec_all, spawn
-from launcher.samples import Samples
+from launcher.process import SpawnFailed, close_on_exec_all, reason, spawn
+from launcher.samples import EVERY_S, Samples
 from launcher.schema import BootGrant
 from launcher.segments import Segments
 from launcher.spool import Spool
@@ -79,7 +79,13 @@ class _Launcher:
         self._grants = GrantCache(options.away / "grant.json")
         self._grants.tidy()
         self._unreachable = False
-        self._samples = Samples(source, Usage(), alarm=self._appliance.audit, push=self._appliance.resources)
+        self._samples = Samples(
+            source,
+            Usage(),
+            alarm=self._appliance.audit,
+            push=self._appliance.resources,
+            every_s=EVERY_S * options.pace,
+        )
         self._ended = asyncio.Event()
         self._signals = 0
         self._node_red: NodeRed | None = None
@@ -141,14 +147,15 @@ class _Launcher:
             self._appliance,
             preparer,
             self._log,
-            CrashLoop(),
+            CrashLoop(base_s=options.pace, cap_s=300 * options.pace),
             self._versions,
             events={"metrics": self._samples.hear},
         )
         comeback = asyncio.create_task(self._booted(boot, preparer, grant), name="comeback")
         comeback.add_done_callback(_complain)
-        if (pid := await orphan.end(options.node_red_note, options.dir)) is not None:
-            self._log.system(f"Ended the Node-RED (pid {pid}) that an earlier launcher left behind")
+        if not await self._end_orphan(ended):
+            comeback.cancel()
+            return 0
         delivery = asyncio.create_task(self._appliance.deliver(), name="deliver")
         worker = asyncio.create_task(self._node_red.run(), name="worker")
         sampling = asyncio.create_task(self._samples.run(self._node_red_pid), name="samples")
@@ -168,6 +175,18 @@ class _Launcher:
         log.error("the launcher failed", exc_info=failure)
         self._node_red.kill()
         return 1
+
+    async def _end_orphan(self, ended: asyncio.Task[bool]) -> bool:
+        """End what an earlier launcher left behind; False when our own end came first."""
+        while not ended.done():
+            try:
+                if (pid := await orphan.end(self._options.node_red_note, self._options.dir)) is not None:
+                    self._log.system(f"Ended the Node-RED (pid {pid}) that an earlier launcher left behind")
+                return True
+            except OSError as error:  # to start beside it would be worse than to wait
+                log.warning("what an earlier launcher left behind can't be looked for: %s", reason(error))
+                await asyncio.wait([ended], timeout=5.0)
+        return False
 
     async def _booted(self, boot: _Boot, preparer: Preparer, first: BootGrant) -> None:
         """Open the API once the ticket is traded; what was started without the appliance makes up for it then."""
@@ -206,7 +225,7 @@ class _Launcher:
                 if pause_s == 0.1:
                     self._log.system(f"Waiting for the appliance: {error}")
             await asyncio.sleep(pause_s * (0.5 + jitter() / 2))
-            pause_s = min(5.0, pause_s * 2)
+            pause_s = min(5.0 * self._options.pace, pause_s * 2)
 
     async def _read_versions(self) -> None:
         """Fill in what runs here; a stack that is missing leaves them out."""

@@ -17,10 +17,11 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 class Kills(Struct, frozen=True):
     """How often the kernel has ended a process for want of memory: in our cgroup, and on the whole box (None: it
-    does not say)."""
+    does not say). `limit_bytes`: the least that our cgroup and those around it allow; None where none of them does."""
 
     ours: int = 0
     box: int | None = None
+    limit_bytes: int | None = None
 
 
 NONE = Kills()
@@ -49,7 +50,8 @@ class Memory:
         """To be compared with what it was before."""
         innermost, v2 = next(self._own())  # further out it may have been a neighbour
         ours = _field(innermost / ("memory.events" if v2 else "memory.oom_control"), "oom_kill")
-        return Kills(ours or 0, _field(self._proc / "vmstat", "oom_kill"))
+        limits = [limit for path, _, _ in self._limits() if (limit := _limit(path)) is not None]
+        return Kills(ours or 0, _field(self._proc / "vmstat", "oom_kill"), min(limits, default=None))
 
     def _limits(self) -> Iterator[tuple[Path, Path, Path]]:
         for directory, v2 in self._own():
@@ -77,12 +79,17 @@ class Memory:
 
 
 def _room(limit: Path, usage: Path, stat: Path) -> int | None:
-    most, used = _read(limit).strip(), _read(usage).strip()
-    if not (most.isdigit() and used.isdigit()) or int(most) >= 1 << 60:
+    most, used = _limit(limit), _read(usage).strip()
+    if most is None or not used.isdigit():
         return None
     # The page cache is given back when memory is short.
     cache = _field(stat, "total_inactive_file") or _field(stat, "inactive_file") or 0
-    return max(0, int(most) - int(used) + cache)
+    return max(0, most - int(used) + cache)
+
+
+def _limit(path: Path) -> int | None:
+    text = _read(path).strip()
+    return int(text) if text.isdigit() and int(text) < 1 << 60 else None
 
 
 def _field(path: Path, name: str) -> int | None:

@@ -57,7 +57,7 @@ class NodeRed:
         self._wanted: bool | None = None  # None until the settings document says
         self._quitting = self._safe = False
         self._after_loop, self._hot_spare = "safe", False
-        self._interval_s = health.INTERVAL_S
+        self._interval_s = health.INTERVAL_S * options.pace
         self._preparing: asyncio.Task[Launch | None] | None = None
         self._restart: Command | None = None  # a restart that is being prepared beside a Node-RED that serves
         self._doing = ""
@@ -215,7 +215,7 @@ class NodeRed:
         self._after_loop = after_loop(settings.weir.crashPolicy, settings.disableAutoSafeMode is True)
         self._hot_spare = settings.weir.hotSpare
         if (interval := settings.healthCheckInterval or 0) > 1000:
-            self._interval_s = interval / 1000
+            self._interval_s = interval / 1000 * self._options.pace
 
     async def _prepared(self, task: asyncio.Task[Launch | None]) -> None:
         self._preparing = None
@@ -329,6 +329,7 @@ class NodeRed:
             self._again(self._policy.crashed(self._clock(), ran_s), reason, message, ran)
 
     def _failed(self, reason: str, message: str) -> None:
+        log.warning("Node-RED could not be started: %s", message)  # where nobody can ask for our own log
         self._log.system(f"Node-RED could not be started: {message}")
         self.status.audit("start-failed", error={"code": reason, "error": message})
         self._again(self._policy.failed(), reason, message)

@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from launcher import proc
 from launcher.files import read_if_there, write_atomic
+from launcher.process import out_of_descriptors
 
 _MOST = 4
 
@@ -44,10 +45,15 @@ async def end(path: Path, home: Path | None = None, grace_s: float = 10, kill_s:
     """End the noted processes with all that descends from them, if they still live; the pid of one that did.
 
     Also what the flows of `home` had started, if it has lost its parents: known by HOME, which Node-RED hands down.
+    Raises OSError where no descriptors are left to look with.
     """
     try:
         noted = msgspec.json.decode(read_if_there(path) or b"", type=list[Noted] | Noted)
-    except (OSError, msgspec.DecodeError):
+    except OSError as error:
+        if out_of_descriptors(error):
+            raise
+        return None
+    except msgspec.DecodeError:
         return None
     # A flow may have written the note: not without end, and never all processes (the group of 1), nor ourselves.
     several = [each for each in (noted if isinstance(noted, list) else [noted]) if each.pid > 1][:_MOST]
@@ -60,7 +66,11 @@ async def end(path: Path, home: Path | None = None, grace_s: float = 10, kill_s:
 async def _end(noted: Noted, grace_s: float, kill_s: float) -> int | None:
     try:
         pidfd = os.pidfd_open(noted.pid)
-    except (OSError, ValueError):
+    except OSError as error:
+        if out_of_descriptors(error):
+            raise
+        return None
+    except (ValueError, OverflowError):
         return None
     try:
         # Read after the pidfd was opened: from here on the number can't change hands unseen.

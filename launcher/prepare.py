@@ -24,6 +24,7 @@ from launcher.files import read_regular, sweep, write_changed, write_durable
 from launcher.loglines import Log
 from launcher.npm import InstallFailed, Modules
 from launcher.offline import renewal
+from launcher.process import out_of_descriptors, reason
 from launcher.schema import BootGrant, Settings, State
 from launcher.settings import Rendered, base_environment, command, render
 
@@ -49,7 +50,8 @@ class Suspended(Exception):
 
 class Launch(Struct, frozen=True):
     """A Node-RED ready to be started. `admin_root` is the path of its editor; `note`: a reason and a message for
-    people about what it does without."""
+    people about what it does without. `credentials` are those of now: all launches of a Preparer share them, so that
+    one that was prepared long ago starts with no others than the newest."""
 
     argv: list[str]
     env: dict[str, str]
@@ -58,6 +60,11 @@ class Launch(Struct, frozen=True):
     admin_root: str
     note: tuple[str, str] = ("", "")
     safe: bool = False
+    credentials: Mapping[str, str] = {}
+
+    def document(self) -> dict[str, Any]:
+        """What Node-RED is told of itself when it starts."""
+        return {**self.boot, **self.credentials}
 
 
 class Progress(Struct, frozen=True):
@@ -79,7 +86,7 @@ class Preparer:
         self._grant = grant
         self._log = log
         self._host_env = host_env
-        self._handed: dict[str, Any] = {}  # the boot document that was made last
+        self._credentials = renewal(grant)
         self._listener: socket.socket | None = None
         self._modules = Modules(options.dir, options.node, options.node_red, log.system)
         self._failed_list: tuple[dict[str, str], tuple[str, str]] | None = None
@@ -132,7 +139,7 @@ class Preparer:
     def renew(self, grant: BootGrant) -> None:
         """The ticket was traded after all: later starts, also of what is prepared already, use these credentials."""
         self._grant = grant
-        self._handed.update(renewal(grant))
+        self._credentials.update(renewal(grant))
 
     async def prepare(self, settings: Settings, *, safe: bool, say: Callable[[Progress], None]) -> Launch:
         """Put everything in place. Raises StartFailed; may be cancelled and repeated at any point."""
@@ -143,7 +150,8 @@ class Preparer:
         self._listen()
         note = await self._install(rendered, base, say)
         argv, env = command(rendered, self._options, safe)
-        return Launch(argv, {**env, **base}, self._boot(settings), self._fd(), rendered.admin_root, note, safe)
+        boot, root = self._boot(settings), rendered.admin_root
+        return Launch(argv, {**env, **base}, boot, self._fd(), root, note, safe, self._credentials)
 
     def try_again(self) -> None:
         """Somebody asked for a start: a list of modules that could not be installed is tried once more."""
@@ -185,7 +193,10 @@ class Preparer:
         if self._listener is not None:
             return
         port = self._options.node_red_port
-        listener = socket.socket()
+        try:
+            listener = socket.socket()
+        except OSError as error:
+            raise StartFailed("port_unusable", f"Port {port} can't be opened: {reason(error)}.") from error
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind(("127.0.0.1", port))
@@ -247,22 +258,19 @@ class Preparer:
 
     def _boot(self, settings: Settings) -> dict[str, Any]:
         grant = self._grant
-        self._handed = {
+        return {
             "instanceId": self._options.instance,
             "teamID": grant.teamID or settings.teamID,
             "teamId": grant.teamID or settings.teamID,
             "applianceURL": self._options.appliance,
-            "nodeRedToken": grant.nodeRedToken,
-            "clientID": grant.clientID,
-            "clientSecret": grant.clientSecret,
             "credentialSecret": grant.credentialSecret,
             "publicPort": settings.weir.publicPort,
             "platformPort": settings.weir.platformPort,
             "storage": {"directory": str(self._options.away)},
             "npm": str(self._shim),
             "userDir": str(self._options.dir),
+            "pace": self._options.pace,
         }
-        return self._handed
 
     def _write(self, path: Path, content: bytes) -> None:
         try:
@@ -282,5 +290,7 @@ class Preparer:
 
 
 def _disk(error: OSError) -> StartFailed:
-    reason = "disk_full" if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else "disk"
-    return StartFailed(reason, f"{error.filename or 'A file'} can't be written: {error.strerror}. Free some space.")
+    if out_of_descriptors(error):
+        return StartFailed("spawn_failed", f"{error.filename or 'A file'} can't be written: {reason(error)}.")
+    word = "disk_full" if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else "disk"
+    return StartFailed(word, f"{error.filename or 'A file'} can't be written: {error.strerror}. Free some space.")

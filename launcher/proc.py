@@ -1,9 +1,12 @@
-"""What /proc says of processes. All of it may be gone at the next line."""
+"""What /proc says of processes. All of it may be gone at the next line. Where no descriptors are left to look with,
+OSError is raised: what can't be seen is not gone."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+
+from launcher.process import out_of_descriptors
 
 _PROC = Path("/proc")
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -31,13 +34,16 @@ def children_of_self() -> list[int]:
     own = os.getpid()
     try:
         return [int(pid) for pid in (_PROC / "self" / "task" / str(own) / "children").read_bytes().split()]
-    except OSError:  # a kernel without CONFIG_PROC_CHILDREN
+    except FileNotFoundError:  # a kernel without CONFIG_PROC_CHILDREN
         return [pid for pid, its_parent in parents().items() if its_parent == own]
 
 
 def main_thread_s(pid: int) -> float:
-    """Processor time of the main thread; 0 when the process is gone."""
-    fields = _stat(_PROC / str(pid) / "task" / str(pid))
+    """Processor time of the main thread; 0 when the process is gone, or can't be seen."""
+    try:
+        fields = _stat(_PROC / str(pid) / "task" / str(pid))
+    except OSError:
+        return 0.0
     return (int(fields[11]) + int(fields[12])) / _TICKS if fields else 0.0
 
 
@@ -58,5 +64,7 @@ def _stat(directory: Path) -> list[bytes]:
 def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
-    except OSError:
+    except OSError as error:
+        if out_of_descriptors(error):
+            raise
         return b""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import fcntl
 import os
 import signal
@@ -165,12 +166,28 @@ def spawn(
     except OSError as error:
         for read, _ in pipes.values():
             os.close(read)
-        raise SpawnFailed(f"{argv[0]} could not be started: {error.strerror or error}") from error
+        raise SpawnFailed(f"{argv[0]} could not be started: {reason(error)}") from error
     finally:
         for _, write in pipes.values():
             os.close(write)
     readers = [Output(pipes[number][0], *calls) for number, calls in (outputs or {}).items()]
     return Process(pid, pidfd, readers)
+
+
+def out_of_descriptors(error: OSError) -> bool:
+    """Whether it will pass once somebody closes what he holds."""
+    return error.errno in (errno.EMFILE, errno.ENFILE)
+
+
+def reason(error: OSError) -> str:
+    """What the kernel says, and where it can be told, what to do."""
+    text = error.strerror or str(error)
+    if out_of_descriptors(error):
+        text += (
+            f": no file descriptors are left. See what holds them: ls -l /proc/{os.getpid()}/fd, and raise the limit: "
+            "ulimit -n, or LimitNOFILE= of the service"
+        )
+    return text
 
 
 def started_here(pid: int) -> bool:
@@ -179,14 +196,19 @@ def started_here(pid: int) -> bool:
 
 
 def _spawn(argv: Sequence[str], env: Mapping[str, str], cwd: Path, fds: Mapping[int, int]) -> int:
-    raised = {number: fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _HIGH_FD) for number, fd in fds.items()}
-    actions: list[tuple[int, ...] | tuple[int, int, str, int, int]] = [
-        (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
-        *((os.POSIX_SPAWN_DUP2, high, number) for number, high in raised.items()),
-    ]
-    # posix_spawn has no working directory: ours is changed around the call, which returns after exec.
-    home = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
+    with contextlib.ExitStack() as opened:
+        raised: dict[int, int] = {}
+        for number, fd in fds.items():
+            raised[number] = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _HIGH_FD)
+            opened.callback(os.close, raised[number])
+        actions: list[tuple[int, ...] | tuple[int, int, str, int, int]] = [
+            (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
+            *((os.POSIX_SPAWN_DUP2, high, number) for number, high in raised.items()),
+        ]
+        # posix_spawn has no working directory: ours is changed around the call, which returns after exec.
+        home = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        opened.callback(os.close, home)
+        opened.callback(os.fchdir, home)
         os.chdir(cwd)
         return os.posix_spawn(
             argv[0],
@@ -197,11 +219,6 @@ def _spawn(argv: Sequence[str], env: Mapping[str, str], cwd: Path, fds: Mapping[
             setsigmask=[],
             setsigdef=_TO_DEFAULT,
         )
-    finally:
-        os.fchdir(home)
-        os.close(home)
-        for high in raised.values():
-            os.close(high)
 
 
 def _watch(pid: int) -> int:

@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from launcher.alerts import CPU, HEAP, INTERVAL_S, LAG, MEMORY, Alerts
+from launcher.alerts import CPU, HEAP, LAG, MEMORY, Alerts
 from launcher.schema import ResourceReport, Sample
 from launcher.usage import Limits, Usage
 
@@ -57,8 +57,9 @@ class Ring:
     """The last `KEPT` samples in 141 kB, of which the kernel gives pages as they are filled. Each has a number that is
     never used again."""
 
-    def __init__(self, source: str, kept: int = KEPT) -> None:
+    def __init__(self, source: str, kept: int = KEPT, *, begun_ms: int = 0) -> None:
         self.count = 0  # number of the next sample
+        self._begun_ms = begun_ms
         self._source, self._kept = source, kept
         room = memoryview(mmap.mmap(-1, kept * (8 * len(_DOUBLES) + 4 * len(_FLOATS)), flags=mmap.MAP_PRIVATE))
         self._doubles = room[: kept * 8 * len(_DOUBLES)].cast("d")
@@ -91,6 +92,11 @@ class Ring:
                     found[name] = int(value) if columns is _DOUBLES else float(f"{value:.6g}")
         return Sample(self._source, **found)
 
+    def reaches(self, ts: int) -> bool:
+        """Whether nothing that came after that time is missing."""
+        oldest = self.oldest
+        return ts >= (self._doubles[oldest % self._kept * len(_DOUBLES)] if oldest else self._begun_ms)
+
     def after(self, ts: int) -> int:
         """The number that follows the sample of that time. Times may repeat and go back when the clock is set, so the
         newest with exactly this time counts; without one, the first from which on all are later."""
@@ -120,12 +126,14 @@ class Samples:
         push: Callable[[ResourceReport], Awaitable[bool]],
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
+        every_s: float = EVERY_S,
     ) -> None:
-        self.ring = Ring(source)
+        self.ring = Ring(source, begun_ms=int(now() * 1000))
         self._source, self._usage = source, usage
         self._alarm, self._push = alarm, push
         self._clock, self._now = clock, now
-        self._alerts = Alerts()
+        self._every_s = every_s
+        self._alerts = Alerts(every_s)
         self._heard: tuple[float, Heard] | None = None
         self._node_red: int | None = None
         self._before = (clock(), usage.read(None).cpu_s)
@@ -143,10 +151,10 @@ class Samples:
 
     async def run(self, node_red: Callable[[], int | None]) -> None:
         """Sample for ever; `node_red` says which process it is now."""
-        due = self._clock() + EVERY_S
+        due = self._clock() + self._every_s
         while True:
             await asyncio.sleep(due - self._clock())
-            due = self._clock() + EVERY_S
+            due = self._clock() + self._every_s
             if self.take(node_red()):
                 await self._tell()
 
@@ -202,7 +210,11 @@ class Samples:
         limits = self._usage.limits()
         for alert in self._alerts.sampled(_shares(sample, limits), sample.ts):
             log.warning("%s was %g on average of five minutes", alert.kind, alert.average)
-            event = {"event": f"resource.{alert.kind}", "interval": INTERVAL_S, "threshold": alert.threshold}
+            event = {
+                "event": f"resource.{alert.kind}",
+                "interval": self._alerts.interval_s,
+                "threshold": alert.threshold,
+            }
             self._alarm({"timestamp": sample.ts, **event, "average": alert.average})
 
     async def _tell(self) -> None:

@@ -93,6 +93,7 @@ class Weir(Struct, frozen=True):
     name: str = ""
     platformPort: int = 443
     publicPort: int = 0
+    path: str = ""  # what every path of the instance begins with: access mode `path`; settings.httpAdminRoot has it too
     desired: str = "running"
     commandGeneration: int = 0
     stack: str = ""

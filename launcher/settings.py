@@ -20,6 +20,13 @@ from launcher.config import Options
 from launcher.schema import Settings
 
 CATALOGUE = "https://catalogue.nodered.org/catalogue.json"
+# What `plugins/library/library.js` is called in the dialogs of the editor.
+TEAM_LIBRARY = {
+    "id": "weir-team-library",
+    "type": "weir-team-library",
+    "label": "Team library",
+    "icon": "font-awesome/fa-users",
+}
 _METHODS = ("GET", "PUT", "POST", "DELETE", "PATCH", "HEAD")
 _ROOT = re.compile(r"(/[0-9A-Za-z_-]+)+")
 _SIZE = re.compile(r"(\d{1,6})(kb|mb)", re.IGNORECASE)
@@ -93,10 +100,13 @@ def _values(document: Settings, options: Options, tree: _Tree, root: str) -> dic
         "flowFilePretty": True,
         "uiHost": "127.0.0.1",
         "httpAdminRoot": root or "/",
+        "httpNodeRoot": _path(document.weir.path) or "/",
         "disableEditor": tree.flag("disableEditor", False),
         "apiMaxLength": limit[0].lower(),
         "debugMaxLength": tree.at("debugMaxLength", int, 1000),
         "nodesExcludes": tree.names("palette.nodesExcludes", []),
+        # A directory of its own: what is beside it are no plugins of Node-RED.
+        "nodesDir": [str(options.plugins / "library")],
         # Only the proxy on this machine may say whom it speaks for.
         "httpServerOptions": {"trust proxy": "loopback"},
         # Other instances share our host name, and cookies do not know ports.
@@ -149,6 +159,7 @@ def _editor_theme(document: Settings, tree: _Tree) -> dict[str, Any]:
         "header": header,
         "tours": not tree.flag("disableTours", False),
         "projects": {"enabled": False},
+        "library": {"sources": [TEAM_LIBRARY]},
         "multiplayer": {"enabled": True},
         "codeEditor": {"lib": editor if editor in ("monaco", "ace") else "monaco"},
         "palette": {"catalogues": [url for url in tree.names("palette.catalogue", [CATALOGUE]) if _is_web(url)]},

@@ -57,7 +57,7 @@ class Yard:
         if journal is not None:
             self._finish(journal)
         for stage in self.root.glob("stage-*"):
-            shutil.rmtree(stage, ignore_errors=True)
+            _remove(stage)
         return journal is not None
 
     def stage(self, without: Collection[str] = ()) -> Path:
@@ -139,6 +139,21 @@ class Yard:
             moved = {name: _moved(spec, seen_from, to_be_seen_from) for name, spec in listed.items()}
             if moved != listed:
                 _write_list(stage, moved)
+
+
+def _remove(path: Path) -> None:
+    """Whatever lies there, as far as it can be removed: a flow may have made a file, a link, or a directory that nobody
+    may write to."""
+    with contextlib.suppress(OSError):
+        if path.is_symlink() or not path.is_dir():
+            path.unlink(missing_ok=True)
+            return
+        path.chmod(0o700)
+        for here, names, _ in os.walk(path):
+            for inner in (Path(here, name) for name in names):
+                if not inner.is_symlink():
+                    inner.chmod(0o700)
+    shutil.rmtree(path, ignore_errors=True)
 
 
 def write_package(path: Path, document: Mapping[str, Any]) -> None:

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 
 from launcher import proc
-from launcher.process import started_here
+from launcher.process import reason, started_here
 
 _PR_SET_CHILD_SUBREAPER = 36
 _LIMIT_S = 5.0
@@ -30,16 +30,30 @@ def adopt() -> None:
 
 def reap() -> None:
     """Take note of strays that have ended. To be called on SIGCHLD."""
+    with contextlib.suppress(OSError):  # no descriptor to look with: the next signal, or `end`, sees them too
+        for pid in _strays():
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
+
+
+def kill() -> None:
+    """Kill the strays there are, without waiting. Raises OSError where no descriptors are left to look with."""
     for pid in _strays():
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(pid, os.WNOHANG)
+        _kill(pid)
 
 
-async def end(say: Callable[[str], None]) -> None:
-    """Kill all strays and what they leave behind in turn; returns when none is left, after 5 s at most."""
+async def end(say: Callable[[str], None]) -> bool:
+    """Kill all strays and what they leave behind in turn; returns when none is left, after 5 s at most. False: it
+    could not even be seen whether there are any."""
     deadline = time.monotonic() + _LIMIT_S
     killed = set[int]()
-    while strays := _strays():
+    while True:
+        try:
+            if not (strays := _strays()):
+                break
+        except OSError as error:
+            say(f"It can't be seen what the flows have left behind: {reason(error)}")
+            return False
         if time.monotonic() > deadline:
             say(f"Processes {', '.join(map(str, strays))}, which the flows started, do not end")
             break
@@ -48,6 +62,7 @@ async def end(say: Callable[[str], None]) -> None:
         reap()
     if killed:
         say(f"Ended what the flows had left behind: {len(killed)} processes")
+    return True
 
 
 def _kill(pid: int) -> bool:

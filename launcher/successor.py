@@ -25,7 +25,8 @@ _END_S = 5.0
 class Successor:
     """Keeps at most one. `start` makes a process that waits; it raises StartFailed."""
 
-    def __init__(self, start: Callable[[Launch], Child], log: Log, memory: Memory) -> None:
+    def __init__(self, start: Callable[[Launch], Child], log: Log, memory: Memory, pace: float = 1.0) -> None:
+        self._pace = pace
         self._start, self._log, self._memory = start, log, memory
         self._child: Child | None = None
         self._lock = asyncio.Lock()
@@ -90,7 +91,7 @@ class Successor:
         self._keeping = asyncio.create_task(self._keep(launch, serving), name="spare") if wanted else None  # type: ignore[arg-type]
 
     async def _keep(self, launch: Launch, serving: Child) -> None:
-        await asyncio.sleep(SPARE_AFTER_S)
+        await asyncio.sleep(SPARE_AFTER_S * self._pace)
         while serving.alive:
             if not self._fits(launch):
                 await self.ready(launch, serving)
@@ -99,7 +100,7 @@ class Successor:
                 async with self._lock:
                     await self._end()
                 self._short = True
-            await asyncio.sleep(SPARE_AGAIN_S)
+            await asyncio.sleep(SPARE_AGAIN_S * self._pace)
 
     def _fits(self, launch: Launch) -> bool:
         return self._child is not None and self._child.alive and self._child.suits(launch)

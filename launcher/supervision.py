@@ -23,7 +23,8 @@ from launcher.diagnosis import diagnose
 from launcher.flowstate import FlowState
 from launcher.loglines import Log
 from launcher.memory import Kills, Memory
-from launcher.prepare import Launch
+from launcher.prepare import Launch, StartFailed
+from launcher.process import reason
 from launcher.successor import Successor
 
 START_S = 180.0
@@ -67,10 +68,11 @@ class Supervision:
         self.child: Child | None = None
         self.up_at: float | None = None  # since when it serves
         self.flows = FlowState(lambda: tell(FlowsChanged()))
-        self.successor = Successor(lambda launch: self._create(launch, standby=True), log, self._memory)
+        self.successor = Successor(lambda launch: self._create(launch, standby=True), log, self._memory, options.pace)
         self._watching: asyncio.Task[None] | None = None
         self._kept = Kept()
         self._kills = Kills()
+        self._all_seen = True  # what the last one left behind
 
     @property
     def pid(self) -> int | None:
@@ -87,6 +89,7 @@ class Supervision:
 
     def start(self, launch: Launch) -> None:
         """Let the successor take over, or a new process where none fits. Raises StartFailed."""
+        self._look_again()
         child = self.successor.take(launch) or self._create(launch)
         self.successor.drop()  # one for other settings fits no later start either
         child.boot(launch)
@@ -125,7 +128,7 @@ class Supervision:
         if self.child is not None:
             self.child.close()
         self.child = self.up_at = None
-        await strays.end(self._log.system)
+        self._all_seen = await strays.end(self._log.system)
 
     def close(self) -> None:
         """All has been ended: nothing is left for another launcher to end."""
@@ -140,6 +143,16 @@ class Supervision:
         """Where it answers."""
         root = self.child.launch.admin_root if self.child is not None else ""
         return f"http://127.0.0.1:{self._options.node_red_port}{root}{path}"
+
+    def _look_again(self) -> None:
+        """Nothing of a flow is to meet the next run of it."""
+        if not self._all_seen:
+            try:
+                strays.kill()
+            except OSError as error:
+                message = f"It can't be seen what the flows have left behind: {reason(error)}."
+                raise StartFailed("spawn_failed", message) from error
+            self._all_seen = True
 
     def _create(self, launch: Launch, *, standby: bool = False) -> Child:
         untold: list[Child] = []  # the first "listening" only is passed on: a flow may say it as often as it likes

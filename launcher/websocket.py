@@ -23,7 +23,8 @@ async def serve(
     """Accept the handshake in `request` and send `frames` until the client goes; an empty frame is a ping.
 
     What the client says is read and passed over. `early` came right behind the request. Raises OSError or
-    TimeoutError when the client is gone or reads nothing.
+    TimeoutError when the client is gone or reads nothing; what breaks the protocol, or comes after its end, ends the
+    connection and is no error.
     """
     socket = _Socket(reader, writer)
     if not await socket.accept(request, early):
@@ -37,7 +38,7 @@ async def serve(
             task.cancel()
         ended = await asyncio.gather(listening, sending, return_exceptions=True)
     for outcome in ended:
-        if isinstance(outcome, Exception):
+        if isinstance(outcome, Exception) and not isinstance(outcome, ProtocolError):
             raise outcome
 
 
@@ -45,6 +46,7 @@ class _Socket:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
         self._protocol = WSConnection(ConnectionType.SERVER)
+        self._early = b""
 
     async def accept(self, request: web.Request, early: bytes) -> bool:
         """Complete the handshake; False when it was none, after saying so."""
@@ -58,24 +60,23 @@ class _Socket:
         for event in self._protocol.events():
             if isinstance(event, Request):
                 await self._write(self._protocol.send(AcceptConnection()))
-        if early:
-            self._protocol.receive_data(early)
+        self._early = early
         return True
 
     async def listen(self) -> None:
         """Answer pings and closing; returns when the client has gone."""
+        data = self._early
         while True:
+            if data:
+                self._protocol.receive_data(data)
             for event in self._protocol.events():
                 if isinstance(event, CloseConnection):
-                    with contextlib.suppress(ProtocolError):
-                        await self._write(self._protocol.send(event.response()))
+                    await self._write(self._protocol.send(event.response()))
                     return
                 if isinstance(event, Ping):
                     await self._write(self._protocol.send(event.response()))
-            data = await self._reader.read(4096)
-            if not data:
+            if not (data := await self._reader.read(4096)):
                 return
-            self._protocol.receive_data(data)
 
     async def send_all(self, frames: AsyncIterator[bytes]) -> None:
         async with contextlib.aclosing(frames) as each:  # type: ignore[type-var]

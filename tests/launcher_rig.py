@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -16,6 +17,7 @@ import aiohttp
 from aiohttp import web
 
 from appliance.model import StackRef
+from launcher import proc
 from tests.support import eventually, free_port
 
 SECRETS = {
@@ -165,6 +167,8 @@ class Rig:
         self.stack = stack
         self.port, self.node_red_port = free_port(), free_port()
         self.process: asyncio.subprocess.Process | None = None
+        self.prefix: list[str] = []  # a command that becomes the launcher
+        self.pace = 0.25
         self.arguments: list[str] = []
         self._http: aiohttp.ClientSession | None = None
 
@@ -183,14 +187,15 @@ class Rig:
         """`limits`: soft resource limits by prlimit's names."""
         self.directory.mkdir(parents=True, exist_ok=True)
         read, write = os.pipe()
-        prefix = ["prlimit", *(f"--{name}={value}" for name, value in limits.items()), "--"] if limits else []
+        prlimit = ["prlimit", *(f"--{name}={value}" for name, value in limits.items()), "--"] if limits else []
         self.arguments = [
-            *prefix,
+            *self.prefix,
+            *prlimit,
             *(sys.executable, "-I", "-m", "launcher", "--instance", self.appliance.instance),
             *("--dir", str(self.directory), "--appliance", self.appliance.url),
             *("--port", str(self.port), "--node-red-port", str(self.node_red_port)),
             *("--node", self.stack.node, "--node-red", self.stack.node_red),
-            *("--memory-mb", "300", "--generation", "4", "--boot-fd", str(read)),
+            *("--memory-mb", "300", "--generation", "4", "--boot-fd", str(read), "--pace", str(self.pace)),
         ]
         env = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(self.directory)}
         with (self.directory.parent / "launcher.out").open("ab") as out:
@@ -259,14 +264,30 @@ class Rig:
             return await self.process.wait()
 
     async def close(self) -> None:
-        if self.process is not None and self.process.returncode is None:
-            try:
+        try:
+            if self.process is not None and self.process.returncode is None:
                 await self.stop()
-            except TimeoutError:
-                self.process.kill()
-                await self.process.wait()
+        except TimeoutError:
+            self.process.kill()
+            await self.process.wait()
+        finally:
+            await self._end_what_is_left()
         if self._http is not None:
             await self._http.close()
+
+    async def _end_what_is_left(self) -> None:
+        """A Node-RED outlives a launcher that a test has killed, and is no child of ours: known by its HOME."""
+        while left := self.at_home():
+            for pid in left:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            await eventually(lambda pids=left: not set(pids) & set(self.at_home()))
+
+    def at_home(self) -> list[int]:
+        """Processes that live in this rig's directory."""
+        home = b"HOME=" + bytes(self.directory)
+        pids = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
+        return [pid for pid in pids if home in proc.environment(pid) and proc.start_time(pid) is not None]
 
 
 @asynccontextmanager

@@ -24,6 +24,7 @@ class CatchUp {
     this.runtime = runtime;
     this.unsure = false;
     this.mustReload = false;
+    this.wasRead = false;
     this.said = "";
     this.running = null;
     this.wake = () => {};
@@ -44,6 +45,11 @@ class CatchUp {
   reading() {
     this.unsure = false;
     this.mustReload = false;
+  }
+
+  /** They have been, and their credentials. */
+  read() {
+    this.wasRead = true;
   }
 
   /** Go on until nothing is left to be made up for. Never rejects. */
@@ -96,7 +102,6 @@ class CatchUp {
     }
     this.unsure = false;
     if (this.mustReload) {
-      this.mustReload = false;
       await this.reload();
     }
   }
@@ -119,19 +124,29 @@ class CatchUp {
     return handedIn;
   }
 
+  /** Rejects when the flows could not be read: then it is to be tried again. */
   async reload() {
     log("info", "Loading the flows of Weir in place of those that were kept on this box.");
+    this.mustReload = this.wasRead = false;
     try {
-      if (this.runtime.settings.safeMode) {
-        await this.runtime.flows.loadFlows(false);
-        return;
-      }
-      // By the same door as deploys, which take turns there.
-      const red = process.mainModule.require("./lib/red.js");
-      await red.runtime.flows.setFlows({ deploymentType: "reload" });
+      await this.load();
     } catch (error) {
+      if (!this.wasRead) {
+        this.mustReload = true;
+        throw error;
+      }
+      // Flows that are there and do not start would not start the next time either.
       log("error", `The flows of Weir could not be loaded: ${error.message}. Restart the instance.`);
     }
+  }
+
+  load() {
+    if (this.runtime.settings.safeMode) {
+      return this.runtime.flows.loadFlows(false);
+    }
+    // By the same door as deploys, which take turns there.
+    const red = process.mainModule.require("./lib/red.js");
+    return red.runtime.flows.setFlows({ deploymentType: "reload" });
   }
 
   pause(ms) {

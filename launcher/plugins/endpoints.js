@@ -197,13 +197,14 @@ class WeirGuard {
   }
 
   begin(req, res) {
-    const redirectUri = `${browserOrigin(req)}${CALLBACK}`;
+    // `baseUrl` is what all paths of the instance begin with, empty where it has an origin of its own.
+    const redirectUri = `${browserOrigin(req)}${req.baseUrl}${CALLBACK}`;
     const browser = cookie(req, this.attemptCookie) ?? random();
     const verifier = random();
-    const target = /^\/(?![/\\])/.test(req.originalUrl) ? req.originalUrl : "/";
+    const target = /^\/(?![/\\])/.test(req.originalUrl) ? req.originalUrl : `${req.baseUrl}/`;
     const state = this.attempts.add({ redirectUri, verifier, browser: sha256(browser), target });
     res.setHeader("Cache-Control", "no-store");
-    res.append("Set-Cookie", `${this.attemptCookie}=${browser}; Path=${CALLBACK}; Max-Age=600; ${this.flags(req)}`);
+    res.append("Set-Cookie", `${this.attemptCookie}=${browser}; Path=${req.baseUrl}${CALLBACK}; Max-Age=600; ${this.flags(req)}`);
     const scope = `httpAuth-${version}`;
     res.redirect(authorizeURL(req, { platform: this.forgeURL, scope, redirectUri, state, verifier }));
   }
@@ -235,7 +236,7 @@ class WeirGuard {
       const endsAt = Date.now() + SESSION_MS;
       const { accessToken, refreshToken } = grant;
       remember(this.sessions, key, { key, user, accessToken, refreshToken, expiresAt, endsAt, refreshing: null });
-      res.append("Set-Cookie", `${this.cookieName}=${id}; Path=/; ${this.flags(req)}`);
+      res.append("Set-Cookie", `${this.cookieName}=${id}; Path=${req.baseUrl}/; ${this.flags(req)}`);
       res.redirect(target);
     } catch (error) {
       log("warn", `A login to the flows' pages failed: ${error.message}`);

@@ -28,32 +28,41 @@ function count(hooks) {
   return counted;
 }
 
-/** The histogram holds whole intervals between looks: what is over the resolution is lag. */
-function lagS(intervalNs) {
-  return Number.isFinite(intervalNs) ? Math.max(0, intervalNs / 1e9 - RESOLUTION_MS / 1000) : 0;
+/**
+ * The histogram holds whole intervals between looks: what is over the resolution is lag. The first look after a reset
+ * only begins one; where there was no other, the loop stood still nearly all the time.
+ */
+function lags(delay, elapsedMs) {
+  const standstill = elapsedMs * 1e6;
+  const [mean, most] = delay.count > 0 ? [delay.mean, delay.percentile(99)] : [standstill, standstill];
+  const lagS = (intervalNs) => Math.max(0, intervalNs / 1e9 - RESOLUTION_MS / 1000);
+  return { ela: lagS(mean), el99: lagS(most) };
 }
 
 /**
  * Reports through `send` for as long as the process lives, and never keeps it alive.
  * @param {object} hooks RED.hooks
  * @param {(report: object) => void} send
+ * @param {number} pace what the ten seconds are multiplied with
  */
-function start(hooks, send) {
+function start(hooks, send, pace = 1) {
   const counted = count(hooks);
   const delay = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
   delay.enable();
+  let last = performance.now();
   const timer = setInterval(() => {
+    const now = performance.now();
     const heap = v8.getHeapStatistics();
     const value = {
-      ela: lagS(delay.mean),
-      el99: lagS(delay.percentile(99)),
+      ...lags(delay, now - last),
       ...counted,
       heap: heap.used_heap_size / BYTES_PER_MB,
       heapLimit: heap.heap_size_limit / BYTES_PER_MB,
     };
     delay.reset();
+    last = now;
     send({ event: "metrics", value });
-  }, EVERY_MS);
+  }, EVERY_MS * pace);
   timer.unref();
 }
 

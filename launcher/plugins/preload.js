@@ -42,7 +42,7 @@ function attach(gate) {
     settled: () => gate.settle(),
     report: send,
   });
-  require("./metrics.js").start(red.hooks, send);
+  require("./metrics.js").start(red.hooks, send, require("./boot.js").boot().pace);
   require("./modules.js").install(process.mainModule.filename);
 }
 

@@ -133,7 +133,9 @@ async function getFlows() {
 
 async function getCredentials() {
   const unsent = deploys.pending?.credentials ?? null;
-  return unsent === null ? read("credentials", isObject) : JSON.parse(unsent);
+  const found = unsent === null ? await read("credentials", isObject) : JSON.parse(unsent);
+  catchUp.read();
+  return found;
 }
 
 async function getSettings() {

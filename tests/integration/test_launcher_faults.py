@@ -36,6 +36,21 @@ async def test_launcher_and_node_red_listen_on_one_loopback_address_only(box: Ri
             socket.create_connection(("127.0.0.2", port), 1).close()
 
 
+async def test_the_rig_of_these_tests_leaves_nothing_behind(tmp_path: Path) -> None:
+    """A test that fails right after the sudden death of a launcher leaves a Node-RED that nobody looks after."""
+    with pytest.raises(ZeroDivisionError):
+        async with rig(tmp_path, built_stack()) as box:
+            await box.start()
+            node_red = (await box.until("running"))["nodeRedPid"]
+            os.kill(box.pid, signal.SIGKILL)
+            assert box.process is not None
+            await box.process.wait()
+            assert alive(node_red)
+            raise ZeroDivisionError
+    assert box.at_home() == []
+    await eventually(lambda: not alive(node_red), what="reaped by init")
+
+
 async def test_safe_mode_outlasts_a_hang(box: Rig) -> None:
     """The hang recovery of FlowFuse's launcher started the crashing flows again (instance protocol L9)."""
     box.appliance.settings["healthCheckInterval"] = 1001
@@ -125,7 +140,7 @@ async def test_an_install_that_hangs_is_ended_and_leaves_the_list(tmp_path: Path
     before = (tmp_path / "package.json").read_bytes()
     with pytest.raises(InstallFailed, match="still busy"):
         env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
-        await modules.install({"node-red-contrib-x": "1.0.0"}, env, said.append, timeout_s=5)
+        await modules.install({"node-red-contrib-x": "1.0.0"}, env, said.append, timeout_s=2)
     assert (tmp_path / "package.json").read_bytes() == before
     assert not alive(int((tmp_path / "pid").read_text()))
 

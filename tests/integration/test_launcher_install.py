@@ -73,9 +73,9 @@ class Bench:
         """The npm that runs now."""
         return int(json.loads((self.directory / "launcher" / "modules" / "npm.json").read_text())[0]["pid"])
 
-    def command(self, *arguments: str) -> list[str]:
+    def command(self, *arguments: str, timeout_s: float = 8) -> list[str]:
         """The shim's command line, with a short time limit."""
-        program = self.modules._program(8)
+        program = self.modules._program(timeout_s)
         return [*program, *arguments]
 
 
@@ -106,7 +106,7 @@ async def test_a_failure_leaves_all_as_it_was(bench: Bench, fault: str) -> None:
     before = bench.picture()
     bench.shop.fault = fault
     with pytest.raises(InstallFailed, match="still busy" if fault == "hang" else "(?i)500|EINTEGRITY|E500"):
-        await bench.install(timeout_s=6 if fault == "hang" else 60, node_red_contrib_x="1.0.0", dep_a="1.0.0")
+        await bench.install(timeout_s=4 if fault == "hang" else 60, node_red_contrib_x="1.0.0", dep_a="1.0.0")
     assert bench.picture() == before and not bench.stages()
     bench.shop.fault = ""
     await bench.install(node_red_contrib_x="1.0.0", dep_a="1.0.0")
@@ -221,7 +221,10 @@ async def test_a_time_limit_holds_for_the_shim_too(bench: Bench) -> None:
     bench.shop.fault = "hang"
     began = time.monotonic()
     process = await asyncio.create_subprocess_exec(
-        *bench.command("--", "install", "dep-a"), cwd=bench.directory, env=bench.env, stderr=subprocess.DEVNULL
+        *bench.command("--", "install", "dep-a", timeout_s=4),
+        cwd=bench.directory,
+        env=bench.env,
+        stderr=subprocess.DEVNULL,
     )
     assert await process.wait() == EXIT_TIMEOUT and time.monotonic() - began < 40
     assert bench.listed() == {} and not bench.stages()
@@ -332,6 +335,64 @@ async def test_a_cut_at_any_rename_is_brought_to_its_end(bench: Bench) -> None:
         if not cut:
             break
     assert whole > 1 and not cut, "it was cut both before and after the point of no return"
+
+
+async def test_whatever_lies_in_the_place_of_a_stage_goes_with_the_first_look(bench: Bench) -> None:
+    """A file or a link of that name, which a flow can make, was looked for and left there at each start."""
+    yard = Yard(bench.directory)
+    outside = bench.directory.parent / "outside"
+    (outside / "kept").mkdir(parents=True)
+    yard.root.mkdir(parents=True)
+    (yard.root / "stage-file").touch()
+    (yard.root / "stage-link").symlink_to(outside)
+    (yard.root / "stage-pipe").mkdir()
+    os.mkfifo(yard.root / "stage-pipe" / "pipe")
+    closed = yard.root / "stage-closed" / "inner"
+    closed.mkdir(parents=True)
+    (closed / "file").touch()
+    closed.chmod(0o500)
+    assert bench.modules.cut_off()
+    await bench.modules.recover(bench.env)
+    assert not bench.modules.cut_off() and not bench.stages() and (outside / "kept").exists()
+
+
+@pytest.mark.parametrize(("reads", "status"), [(True, 3), (False, EXIT_TIMEOUT)])
+async def test_a_script_that_goes_on_writing_holds_up_npms_end_for_no_long(
+    bench: Bench, reads: bool, status: int
+) -> None:
+    """npm has ended, and a grandchild in a session of its own floods the pipe that it inherited, while whoever asked
+    reads slowly, or not at all."""
+    npm = bench.directory.parent / "npm.sh"
+    flood = f"{sys.executable} -c 'import os"
+    flood += '\nos.write(1, bytes(4096)); open("pid", "w").write(str(os.getpid()))'
+    flood += "\nwhile True: os.write(1, bytes(1 << 20))'"
+    npm.write_text(f'cd "$HOME"; setsid {flood} & until [ -s pid ]; do sleep 0.01; done; exit 3')
+    words = bench.command("--", "install", "dep-a")
+    for name, value in (("--node", "/bin/sh"), ("--npm", str(npm)), ("--timeout", "3")):
+        words[words.index(name) + 1] = value
+    ours, theirs = os.pipe()
+    process = await asyncio.create_subprocess_exec(
+        *words, cwd=bench.directory, env=bench.env, stdout=theirs, stderr=subprocess.DEVNULL
+    )
+    os.close(theirs)
+    reader = asyncio.create_task(asyncio.to_thread(read_slowly, ours)) if reads else None
+    try:
+        async with asyncio.timeout(20):
+            assert await process.wait() == status
+    finally:
+        if process.returncode is None:
+            process.kill()
+        os.kill(int((bench.directory / "pid").read_text()), signal.SIGKILL)
+        await process.wait()
+        if reader is not None:
+            await reader
+        os.close(ours)
+
+
+def read_slowly(fd: int) -> None:
+    """Never as fast as it is written."""
+    while os.read(fd, 4096):
+        time.sleep(0.001)
 
 
 def test_the_cache_of_npm_is_begun_anew_when_it_is_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

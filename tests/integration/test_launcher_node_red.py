@@ -179,6 +179,7 @@ async def test_no_connection_is_refused_while_it_restarts(box: Rig) -> None:
 
 
 async def test_flows_that_crash_lead_to_safe_mode_and_a_restart_leaves_it(box: Rig) -> None:
+    box.pace = 0.05
     box.appliance.flows = flow("process.exit(7)")
     await box.start()
     info = await box.until("safe", timeout_s=55)

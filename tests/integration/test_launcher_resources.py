@@ -34,6 +34,7 @@ FLOOD = """
 @pytest.fixture
 async def box(tmp_path: Path) -> AsyncIterator[Rig]:
     async with rig(tmp_path, built_stack()) as made:
+        made.pace = 0.05  # a sample each half second, the "five minutes" of an alert are fifteen
         yield made
 
 
@@ -65,21 +66,21 @@ async def test_a_busy_flow_is_seen_in_all_figures_and_in_every_stream(box: Rig) 
     socket = await box.http.ws_connect(box.url + "/resources")
     first = (await samples(box, 1))[0]
     events = asyncio.create_task(streamed(box, 2, since=str(first["ts"] - 1)))
-    frame = json.loads((await socket.receive(timeout=60)).data)
+    frames = [json.loads((await socket.receive(timeout=60)).data) for _ in range(3)]
     await socket.ping()
     assert await socket.close()
-    found = await samples(box, 3)
+    found = await samples(box, 8)
     last = found[-1]
     assert set(last) == FIELDS
-    assert 20 < last["cpu"] < 250, "seven tenths of a core, and what a busy machine takes from it"
+    assert 20 < sum(each["cpu"] for each in found) / len(found) < 250, "seven tenths of a core, on a busy machine"
     assert last["ps"] == pytest.approx(resident_mb(info), rel=0.3)
-    assert last["el99"] > 0.3 and last["ela"] > 0.01
-    assert last["nrrecv"] > found[-2]["nrrecv"] > 0 and last["nrsend"] > 0
+    assert max(each.get("el99", 0) for each in found) > 0.3 and max(each.get("ela", 0) for each in found) > 0.01
+    assert last["nrrecv"] > next(each["nrrecv"] for each in found if each.get("nrrecv")) and last["nrsend"] > 0
     assert last["heap"] < last["heapLimit"] and 300 <= last["heapLimit"] < 450, "--memory-mb 300 and V8's young space"
-    assert frame == first
+    assert frames == found[(at := found.index(frames[0])) : at + 3], "each, as it comes"
     assert await asyncio.wait_for(events, 60) == found[:2], "first what was missed, then what comes"
     reports = await eventually(lambda: box.appliance.resources)
-    assert reports[0]["sample"] == first and reports[0]["peakMb"] >= first["ps"] - 0.1
+    assert reports[0]["sample"] == found[0] and reports[0]["peakMb"] >= first["ps"] - 0.1
     assert await history(box, limit="1") == (await history(box))[-1:]
     assert (await history(box, since=str(first["ts"])))[0] == found[1]
 
@@ -109,12 +110,12 @@ async def test_a_flow_can_lie_about_its_heap_and_never_about_the_machine(box: Ri
     await box.start()
     info = await box.until("running")
     launcher = psutil.Process(info["pid"])
-    last = (await samples(box, 1))[-1]
-    assert last["nrmsgs"] == 7, "the lies arrive"
+    last = await eventually(lambda: believed(box), 30)
+    assert last["ela"] == 0, "the lies arrive"
     assert last["ps"] == pytest.approx(resident_mb(info), rel=0.3), "memory is the kernel's word"
     assert last["cpu"] > 1, "so is the processor"
     before = launcher.memory_info().rss
-    await samples(box, 3)
+    await samples(box, 12)
     assert launcher.memory_info().rss < before + 4 * 2**20, "a flood piles up nowhere"
     # Down there is nothing to measure (instance protocol L25); what was measured stays.
     assert await box.command("stop") == 200
@@ -126,6 +127,33 @@ async def test_a_flow_can_lie_about_its_heap_and_never_about_the_machine(box: Ri
     after = await samples(box, len(standing) + 1)
     assert after[: len(standing)] == standing
     assert all(0 <= sample["cpu"] < 400 and "err" not in sample for sample in after)
+
+
+async def believed(box: Rig) -> dict[str, Any] | None:
+    """The newest sample with what the flow says."""
+    found = [each for each in await history(box) if each.get("nrmsgs") == 7]
+    return found[-1] if found else None
+
+
+async def test_a_loop_that_is_late_for_long_raises_an_alarm_and_so_does_its_processor_time(box: Rig) -> None:
+    box.pace = 0.03
+    box.appliance.flows = flow(BUSY.replace("700", "1300"), repeat="0.1")
+    await box.start()
+    await box.until("running")
+    lag = await eventually(lambda: box.appliance.seen("resource.lag"), 60)
+    cpu = await eventually(lambda: box.appliance.seen("resource.cpu"), 60)
+    assert len(lag) == 1 and lag[0]["average"] >= lag[0]["threshold"] == 1.0
+    assert len(cpu) == 1 and cpu[0]["average"] >= cpu[0]["threshold"] == 75.0
+    assert lag[0]["interval"] == cpu[0]["interval"] == round(300 * box.pace)
+    assert {each["kind"] for each in (await told(box))["alerts"]} >= {"lag", "cpu"}
+
+
+async def told(box: Rig) -> dict[str, Any]:
+    """The newest report that has both in it."""
+    return (
+        await eventually(lambda: [one for one in box.appliance.resources if len(one["alerts"]) > 1][-1:], 20)
+        and [one for one in box.appliance.resources if len(one["alerts"]) > 1][-1]
+    )
 
 
 async def streamed(box: Rig, count: int, **query: str) -> list[dict[str, Any]]:

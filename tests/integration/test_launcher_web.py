@@ -10,7 +10,7 @@ import pytest
 
 from launcher import web
 from launcher.web import Bad, Reply, Request, Server, json_reply
-from tests.support import free_port
+from tests.support import eventually, free_port
 
 
 async def echo(request: Request) -> Reply:
@@ -31,6 +31,21 @@ async def numbers(request: Request) -> Reply:
             yield b"%d\n" % number
 
     return Reply(chunks=chunks(), content_type="text/plain")
+
+
+async def frames(request: Request) -> Reply:
+    async def each() -> AsyncIterator[bytes]:
+        while True:
+            yield b"tick"
+            await asyncio.sleep(0)
+
+    return Reply(frames=each())
+
+
+UPGRADE = (
+    b"GET /frames HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer right\r\nUpgrade: websocket\r\n"
+    b"Connection: Upgrade\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
 
 
 class Box:
@@ -150,3 +165,30 @@ async def test_connections_of_clients_are_bounded_too(box: Box, monkeypatch: pyt
         assert await late.read() == b""
     for _, writer in [*clients, (late, closing)]:
         writer.close()
+
+
+async def test_a_websocket_that_is_closed_while_frames_are_sent_is_no_fault(
+    box: Box, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever the client does with the protocol ends its connection, and is told nobody."""
+    await box.server.close()
+    server = Server({("GET", "/frames"): frames})
+    await server.open(box.port)
+    server.secret = "right"
+    close, ping, text = b"\x88\x80\0\0\0\0", b"\x89\x80\0\0\0\0", b"\x81\x80\0\0\0\0"
+    unmasked, reserved = b"\x88\0", b"\xff\x80\0\0\0\0"
+    for said in (close, close + ping + text, close + close, close + b"x" * 100, ping * 50 + close, unmasked, reserved):
+        for early in (b"", said):
+            reader, writer = await asyncio.open_connection("127.0.0.1", box.port)
+            writer.write(UPGRADE + early)
+            assert b"101" in await reader.readline()
+            if not early:
+                await reader.readuntil(b"tick")
+                writer.write(said)
+            async with asyncio.timeout(5):
+                while await reader.read(65536):
+                    pass
+            writer.close()
+    await eventually(lambda: not server._connections)
+    await server.close()
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []

@@ -3,6 +3,7 @@
 
 const assert = require("node:assert/strict");
 const { createHash } = require("node:crypto");
+const { EventEmitter, once } = require("node:events");
 const fs = require("node:fs");
 const http = require("node:http");
 const os = require("node:os");
@@ -17,6 +18,7 @@ let answer = () => ({ status: 200, body: {} });
 let asked = [];
 let server = null;
 let directory = "";
+const box = fs.mkdtempSync(path.join(os.tmpdir(), "weir-box-"));
 
 before(async () => {
   server = http.createServer((req, res) => {
@@ -37,10 +39,14 @@ before(async () => {
     applianceURL: `http://127.0.0.1:${server.address().port}`,
     nodeRedToken: "fft_first",
     credentialSecret: "never replaced",
+    storage: { directory: box },
   });
 });
 
-after(() => server.close());
+after(() => {
+  server.close();
+  fs.rmSync(box, { recursive: true, force: true });
+});
 
 beforeEach(() => {
   asked = [];
@@ -251,4 +257,44 @@ test("settings are let go once the box has them, and sent when the appliance is 
   });
   assert.deepEqual(box.kept, ['{"n":1}', '{"n":2}', '{"n":3}']);
   assert.deepEqual(box.sent, ['{"n":3}'], "only the newest is the last good one");
+});
+
+test("flows of the platform that can't be read are asked for until they can", async () => {
+  const storage = use("storage.js");
+  const events = new EventEmitter();
+  const tries = [];
+  // Node-RED reads the credentials behind the flows; in safe mode the flows are loaded and not started.
+  const loadFlows = async () => {
+    tries.push(asked.length);
+    await storage.getFlows();
+    await storage.getCredentials();
+    events.emit("loaded");
+  };
+  await storage.init({}, { events, settings: { safeMode: true }, flows: { loadFlows } });
+  events.emit("flows:started");
+  answer = ({ url }) => ({ status: 200, body: url.endsWith("flows") ? [] : {} });
+  await storage.getFlows();
+  await storage.getCredentials();
+  const broken = { status: 404, body: { code: "not_found", error: "no" } };
+  const refuses = ["flows", "credentials"];
+  answer = ({ url, body }) => {
+    if (url.endsWith("deploys")) {
+      return body.keep
+        ? { status: 200, body: { result: "kept", name: "deploy-1" } }
+        : { status: 409, body: { code: "flows_changed", error: "changed" } };
+    }
+    if (body !== null) {
+      return { status: 409, body: { code: "flows_changed", error: "changed" } };
+    }
+    const what = url.split("/").at(-1);
+    return refuses[0] === what ? (refuses.shift(), broken) : { status: 200, body: what === "flows" ? [{ id: "theirs" }] : {} };
+  };
+  const loaded = once(events, "loaded");
+  const lines = await printed(async () => {
+    await assert.rejects(storage.saveFlows([{ id: "mine" }]), { code: "flows_changed" });
+    await loaded;
+  });
+  assert.deepEqual(refuses, [], "the flows were refused, then their credentials");
+  assert.equal(tries.length, 3);
+  assert.equal(lines.filter((line) => /not all is made up for yet: Weir did not give .* its flows/.test(line)).length, 1);
 });

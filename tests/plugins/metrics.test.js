@@ -47,6 +47,21 @@ test("counts and measures, every ten seconds", () => {
   mock.timers.reset();
 });
 
+test("a loop that stands still longer than from one report to the next is not on time", async () => {
+  const sent = [];
+  start(fakeHooks(), (report) => sent.push(report), 0.02);
+  const until = performance.now() + 2_000;
+  while (performance.now() < until && sent.length < 4) {
+    const end = performance.now() + 350;
+    while (performance.now() < end) {}
+    await new Promise(setImmediate);
+  }
+  assert.ok(sent.length >= 4);
+  for (const { value } of sent.slice(1)) {
+    assert.ok(value.ela > 0.15 && value.el99 > 0.15, JSON.stringify(value));
+  }
+});
+
 test("keeps no process alive", () => {
   const { execFileSync } = require("node:child_process");
   const path = require.resolve("../../launcher/plugins/metrics.js");

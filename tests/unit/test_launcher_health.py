@@ -58,7 +58,8 @@ async def test_work_does_not_add_up_over_an_answer() -> None:
 @pytest.mark.parametrize(
     ("before", "after", "reason", "words"),
     [
-        (Kills(1, 1), Kills(2, 2), "out_of_memory", "more memory than it is allowed"),
+        (Kills(1, 1), Kills(2, 2), "out_of_memory", "more memory than it is allowed. Put it on a stack with more"),
+        (Kills(1, 1), Kills(2, 2, 256 << 20), "out_of_memory", "than it is allowed: 256 MB. Put it on a stack"),
         (Kills(0, 1), Kills(0, 2), "out_of_memory", "most likely"),
         (Kills(3, 4), Kills(3, 4), "killed", "not for want of memory"),
         (Kills(0, None), Kills(0, None), "killed", "may be out of memory"),
