@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from appliance.config import Home, default_home
@@ -48,6 +49,10 @@ def _parser() -> argparse.ArgumentParser:
     build.add_argument("name", nargs="?", default="", metavar="NAME")
     build.add_argument("--node-red", default="", metavar="VERSION", help="5, 4.1 or a whole version, instead of NAME")
     build.set_defaults(run=_build)
+    launcher = verbs.add_parser("launcher", help="the published launcher").add_subparsers(required=True, metavar="VERB")
+    install = launcher.add_parser("install", parents=[shared], help="install the published launcher unless it is there")
+    install.add_argument("--json", action="store_true", help="print the configuration that uses it as JSON")
+    install.set_defaults(run=_install)
     return parser
 
 
@@ -57,9 +62,27 @@ def _serve(home: Home, _: argparse.Namespace) -> int:
 
     # What is loaded now stays: looking for garbage in it would take a fifth of the start. `main` turns it on again.
     gc.disable()
-    from appliance.main import serve
+    with _no_authorities():
+        from appliance.main import serve
 
     return asyncio.run(serve(home.root))
+
+
+@contextlib.contextmanager
+def _no_authorities() -> Iterator[None]:
+    """aiohttp reads every certificate authority of the system while it is imported: 0.1 s and 2 MB for a TLS client
+    that nobody here needs. Launchers are asked over plain HTTP on loopback; a TLS connection would fail, not be
+    believed. The two names are OpenSSL's (SSL_CTX_set_default_verify_paths(3)); children see nothing of it."""
+    names = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(dict.fromkeys(names, os.devnull))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name)
+            if value is not None:
+                os.environ[name] = value
 
 
 def _up(home: Home, arguments: argparse.Namespace) -> int:
@@ -110,6 +133,21 @@ def _build(home: Home, arguments: argparse.Namespace) -> None:
     _say(f"The stack {name} is built.")
     if home.api_socket.exists():
         _offer(home, name)
+
+
+def _install(home: Home, arguments: argparse.Namespace) -> None:
+    import json
+
+    from appliance.system import published
+
+    quiet = arguments.json
+    published.install(home, lambda step, fraction: None if quiet else _say(f"launcher: {fraction:4.0%} {step}"))
+    command = json.dumps(published.command(home))
+    if quiet:
+        _say(json.dumps({"version": published.version(), "command": published.command(home)}))
+        return
+    _say(f"The published launcher {published.version()} is installed. To use it for all instances, write in")
+    _say(f"{home.root / 'config.toml'} and restart the box:\n\n[launcher]\ncommand = {command}")
 
 
 def _offer(home: Home, name: str) -> None:

@@ -10,13 +10,16 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
+import msgspec
 from msgspec import Struct
 
 from appliance.auth.passwords import Passwords
 from appliance.auth.secrets import BoxSecrets
 from appliance.config import Config, Home
 from appliance.drivers.base import Driver
-from appliance.drivers.child import Child, Command
+from appliance.drivers.child import Child
+from appliance.drivers.program import Command, Program
+from appliance.drivers.published import Published
 from appliance.drivers.registry import driver_class
 from appliance.errors import Invalid
 from appliance.events import Bus, Event
@@ -25,6 +28,7 @@ from appliance.model import Desired, InstanceSpec, Observation
 from appliance.proxy import pages
 from appliance.proxy.controller import Proxy
 from appliance.proxy.model import Site
+from appliance.published_client import PublishedClient
 from appliance.reconcile.controller import Reconciler
 from appliance.reconcile.gate import SocketGate
 from appliance.reconcile.memory import Memory
@@ -44,11 +48,15 @@ from appliance.services.directory import directory
 from appliance.services.endpoints import Endpoints
 from appliance.services.health.checks import health
 from appliance.services.instances import Instances
+from appliance.services.launcher_guard import LauncherGuard
+from appliance.services.moves import Moves
+from appliance.services.names import safe_name
 from appliance.services.oauth import OAuth
 from appliance.services.resources import Latest, Resources
 from appliance.services.snapshots import Snapshots
 from appliance.services.stacks import Stacks
 from appliance.services.storage import Storage
+from appliance.services.team_library import TeamLibrary
 from appliance.services.teams import Teams
 from appliance.services.tokens import Tokens
 from appliance.store.engine import Store
@@ -67,6 +75,7 @@ class Parts(Struct, frozen=True):
 
     services: Services
     names: AcceptedNames
+    moves: Moves
     hasher: Passwords
     driver: Driver
     reconciler: Reconciler
@@ -75,6 +84,7 @@ class Parts(Struct, frozen=True):
     stopped_pages: StoppedPages
     proxy: Proxy
     readiness: Readiness
+    launcher_guard: LauncherGuard
 
 
 class Readiness:
@@ -100,13 +110,28 @@ def assemble(home: Home, config: Config, secrets: BoxSecrets, bus: Bus, store: S
     hasher = Passwords()
     services = _services(context, names, hasher, conditions, observed, queue, readiness)
     driver = _driver(home, config, services)
-    reconciler, proxy = _loops(services, driver, conditions, observed, queue, names)
+    moves = Moves(context, services.audit)
+    reconciler, proxy = _loops(services, driver, conditions, observed, queue, names, moves)
     gate = SocketGate(home.run / "up", observed, tasks)
     observed.connect(gate, reconciler.reported)
     stopped_pages = StoppedPages(partial(pages.render_stopped, home), partial(pages.remove_stopped, home))
     for listener in (observed.hear, stopped_pages.hear, partial(_poke_changed, queue), partial(_poke_named, proxy)):
         bus.listen(listener)
-    return Parts(services, names, hasher, driver, reconciler, gate, observed, stopped_pages, proxy, readiness)
+    guard = LauncherGuard(home, config, conditions)
+    return Parts(
+        services=services,
+        names=names,
+        moves=moves,
+        hasher=hasher,
+        driver=driver,
+        reconciler=reconciler,
+        gate=gate,
+        observed=observed,
+        stopped_pages=stopped_pages,
+        proxy=proxy,
+        readiness=readiness,
+        launcher_guard=guard,
+    )
 
 
 def _services(
@@ -121,7 +146,7 @@ def _services(
     audit = Audit(context)
     tokens = Tokens(context, audit, on_spent=partial(_raise_spent, conditions))
     known = Stacks(context, find=partial(stacks.find, context.home))
-    latest, launchers = Latest(context.home.state / "peaks.json"), LauncherClient(tokens.api_secret)
+    latest, launchers = Latest(context.home.state / "peaks.json"), _launchers(context.config, tokens)
     instances = Instances(
         context,
         audit=audit,
@@ -162,6 +187,7 @@ def _services(
         resources=Resources(latest, instances=instances, launchers=launchers, conditions=conditions, bus=context.bus),
         snapshots=Snapshots(context, audit),
         endpoints=Endpoints(context, audit),
+        library=TeamLibrary(context, audit),
     )
 
 
@@ -172,24 +198,34 @@ def _driver(home: Home, config: Config, services: Services) -> Driver:
         )
     executor = ThreadPoolExecutor(max_workers=4, thread_name_prefix="driver")
 
-    async def mint(spec: InstanceSpec) -> str:
+    async def ticket(spec: InstanceSpec) -> str:
         return await services.tokens.mint_ticket(spec.id, spec.generation)
 
+    async def run(spec: InstanceSpec) -> str:
+        return msgspec.json.encode(await services.tokens.mint_run(spec.id, spec.generation)).decode()
+
+    program = launcher_program(home, config)
     return driver_class(config.driver)(
         home.instances,
-        Child(home.instances, launcher_command(home, config), mint, executor),
+        Child(home.instances, program, run if config.launcher.command else ticket, executor),
         executor,
         replace_grace=timedelta(seconds=config.limits.stop_grace_s),
     )
 
 
-def launcher_command(home: Home, config: Config) -> Command:
-    """How launchers are started: isolated (-I), so that nothing in an instance's directory can be imported."""
+def launcher_program(home: Home, config: Config) -> Program:
+    """How launchers are started; ours isolated (-I), so that nothing in an instance's directory can be imported."""
     env = {"PATH": PATH, "LANG": os.environ.get("LANG") or "C.UTF-8", "NODE_EXTRA_CA_CERTS": str(home.tls / "ca.crt")}
     if "TZ" in os.environ:
         env["TZ"] = os.environ["TZ"]
     url = f"http://{config.listen.host}:{config.listen.port}"
+    if config.launcher.command:
+        return Published(tuple(config.launcher.command), env, url)
     return Command((sys.executable, "-I", "-m", "launcher"), env, url)
+
+
+def _launchers(config: Config, tokens: Tokens) -> LauncherClient:
+    return PublishedClient() if config.launcher.command else LauncherClient(tokens.api_secret)
 
 
 def _loops(
@@ -199,12 +235,13 @@ def _loops(
     observed: Observed,
     queue: KeyedQueue,
     names: AcceptedNames,
+    moves: Moves,
 ) -> tuple[Reconciler, Proxy]:
     config, instances = services.config, services.instances
 
     async def sites() -> list[Site]:
         specs = [spec for spec in await instances.specs() if spec.desired is not Desired.DELETING]
-        return [Site(spec.id, spec.name, spec.public_port, spec.node_red_port) for spec in specs]
+        return [Site(spec.id, spec.name, spec.public_port, spec.node_red_port, safe_name(spec.name)) for spec in specs]
 
     proxy = Proxy(
         services.home,
@@ -213,6 +250,7 @@ def _loops(
         raise_condition=conditions.raise_,
         clear_condition=conditions.clear,
         names=names,
+        former=moves.former,
     )
     reconciler = Reconciler(
         driver=driver,
@@ -229,6 +267,7 @@ def _loops(
             start_timeout=timedelta(seconds=config.limits.start_timeout_s),
             stop_grace=timedelta(seconds=config.limits.stop_grace_s),
             starts_at_most=4 * resources.cpus(),
+            asks_new=bool(config.launcher.command),
         ),
     )
     return reconciler, proxy

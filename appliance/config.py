@@ -9,7 +9,7 @@ import difflib
 import os
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct, field
@@ -30,9 +30,16 @@ class Listen(Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class Ingress(Struct, forbid_unknown_fields=True, frozen=True):
-    """How browsers reach the box. `names` may carry an external port: `plant.example:8443`."""
+    """How browsers reach the box. `names` and `domain` may carry an external port: `plant.example:8443`.
+
+    `mode`: each instance at a port of its own, at `<instance>.<domain>`, or at `<box>/i/<instance>/`. The last one
+    makes one origin of everything, so it has to be said that this is wanted (`system.access`).
+    """
 
     names: list[str] = field(default_factory=list)
+    mode: str = "port"  # "port", "host" or "path"
+    domain: str = ""
+    path_is_one_trust_domain: bool = False
     nginx: str = "nginx"  # the program
 
 
@@ -54,6 +61,15 @@ class Limits(Struct, forbid_unknown_fields=True, frozen=True):
     stop_grace_s: int = 15
 
 
+class LauncherProgram(Struct, forbid_unknown_fields=True, frozen=True):
+    """`command`: another launcher than Weir's own, which speaks the published protocol; `node` in front is the Node.js
+    of the instance's stack. Empty: Weir's own. `firewall`: "nft" has Weir keep such launchers off the network, "own"
+    says that something else does."""
+
+    command: list[str] = field(default_factory=list)
+    firewall: Literal["nft", "own"] = "nft"
+
+
 class First(Struct, forbid_unknown_fields=True, frozen=True):
     """What a box is born with. An empty `instance` makes none."""
 
@@ -71,6 +87,7 @@ class Config(Struct, forbid_unknown_fields=True, frozen=True):
     ingress: Ingress = field(default_factory=Ingress)
     login: Login = field(default_factory=Login)
     limits: Limits = field(default_factory=Limits)
+    launcher: LauncherProgram = field(default_factory=LauncherProgram)
     first: First = field(default_factory=First)
     log_level: str = "info"
 
@@ -114,6 +131,11 @@ class Home(Struct, frozen=True):
     @property
     def stacks(self) -> Path:
         return self.root / "stacks"
+
+    @property
+    def launchers(self) -> Path:
+        """Published launchers that were installed."""
+        return self.root / "launchers"
 
     @property
     def nginx(self) -> Path:

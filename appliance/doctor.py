@@ -10,6 +10,7 @@ import shutil
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 from appliance import config as configuration
 from appliance import ports
@@ -21,6 +22,7 @@ from appliance.services.health.stacks import broken
 from appliance.services.health.trouble import Trouble
 from appliance.store import integrity
 from appliance.system import stacks, vitals
+from appliance.system.access import access_of
 from appliance.system.files import SingleInstanceLock
 
 MIB = 2**20
@@ -44,6 +46,7 @@ def examine(home: Home) -> list[Finding]:
         ("heat", _heat),
         ("database", lambda: _database(home)),
         ("stack", lambda: _stacks(home)),
+        ("launcher", lambda: _launcher(home)),
         ("certificate", lambda: _certificates(home)),
         ("ports", lambda: _ports(home) if holder is None and not unseen else iter(())),
     )
@@ -78,6 +81,7 @@ def _process(home: Home, holder: int | None) -> Iterator[Finding]:
 
 def _config(home: Home) -> Iterator[Finding]:
     config = configuration.load(home.root)
+    access_of(config)  # what is said of a configuration that the box would not start with
     program = shutil.which(config.ingress.nginx, path=f"{os.environ.get('PATH', os.defpath)}:{SBIN}")
     if program is None:
         hint = "Type: apt-get install --no-install-recommends nginx-light"
@@ -148,6 +152,19 @@ def _stacks(home: Home) -> Iterator[Finding]:
             yield _found("stack", broken(name, said, ()))
         elif marker is not None:
             yield Finding("stack", True, f"{name}: Node-RED {marker.node_red}, Node.js {marker.node}, whole")
+
+
+def _launcher(home: Home) -> Iterator[Finding]:
+    """Only where it is not Weir's own: what that costs is told for as long as it is so."""
+    command = configuration.load(home.root).launcher.command
+    missing = [word for word in command if word.startswith("/") and not Path(word).exists()]
+    if missing:
+        hint = f"Type: weir launcher install, or correct launcher.command in {home.root / 'config.toml'}."
+        said = f"the configured launcher is not there: {missing[0]}"
+        yield Finding("launcher", False, said, hint, "launcher_missing")
+    elif command:
+        told = "not Weir's own: any program of this box can stop instances and read their logs through its API"
+        yield Finding("launcher", True, f"{told} (docs/operations.md)")
 
 
 def _certificates(home: Home) -> Iterator[Finding]:

@@ -11,6 +11,7 @@ An error carries the HTTP status, the machine word `code` that clients of the pl
      ├ Unauthorized     401   no credential, or one that is not known
      ├ Forbidden        403   known, but not allowed
      ├ NotFound         404   not there, or not to be seen by this subject
+     ├ WrongMethod      405   the path is served, but not by this method; `allow` says by which
      ├ Conflict         409
      ├ TooMany          429   rate limited; `retry_after_s` says how long
      ├ Unavailable      503   something this answer needs is away; may be tried again
@@ -18,6 +19,8 @@ An error carries the HTTP status, the machine word `code` that clients of the pl
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 
 class WeirError(Exception):
@@ -78,6 +81,21 @@ class NotFound(WeirError):
 
     status = 404
     code = "not_found"
+
+
+class WrongMethod(WeirError):
+    """The path is there, but not for this method; `allow` names those it is there for.
+
+    The reference tells it from an unknown path by neither status nor code; programs that look for its code find it.
+    """
+
+    status = 405
+    code = "not_found"
+
+    def __init__(self, method: str, allow: Iterable[str]) -> None:
+        listed = ", ".join(sorted(allow))
+        super().__init__(f"this path takes no {method[:20]}", hint=f"It takes {listed}.")
+        self.allow = listed
 
 
 class Conflict(WeirError):

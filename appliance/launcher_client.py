@@ -6,7 +6,7 @@ Every call has a deadline. A launcher that can't be reached is `Unavailable` wit
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, Protocol, TypeVar
@@ -58,7 +58,10 @@ class StreamEvent(Struct, frozen=True):
 
 
 class LauncherClient:
-    """One HTTP session for all launchers. `api_secret(instance_id, generation)` is what they ask for."""
+    """One HTTP session for all launchers. `api_secret(instance_id, generation)` is what they ask for;
+    empty: they ask for nothing."""
+
+    pushes_resources = True  # they say themselves what they take, so that one question is enough
 
     def __init__(self, api_secret: Callable[[str, int], str]) -> None:
         self._api_secret = api_secret
@@ -72,24 +75,24 @@ class LauncherClient:
     async def info(self, at: LauncherAddress) -> LauncherReport:
         """What the launcher says of itself now. Raises Unavailable."""
         async with self._call("GET", at, "/flowforge/info", INFO_S) as answer:
-            info = _decoded(await _read(answer, at), Info)
-        if info.id != at.id:
-            wrong = f"port {at.launcher_port} is answered by instance {info.id}, not {at.id}"
-            raise Unavailable(wrong, code="connection_refused")
+            info = decoded(await read(answer, at), Info)
+        self._check_id(info.id, at)
         return _report(info)
 
-    async def command(self, at: LauncherAddress, command: str, generation: int | None = None) -> None:
-        """Ask for `start`, `stop`, `restart`…; returns when the launcher has taken it, before it is done."""
+    async def command(self, at: LauncherAddress, command: str, generation: int | None = None) -> bool:
+        """Ask for `start`, `stop`, `restart`…; returns when the launcher has taken it, before it is done. True: it
+        will say itself when it is done, or is."""
         body = msgspec.json.encode(Command(cmd=command, generation=generation))
         async with self._call("POST", at, "/flowforge/command", COMMAND_S, body=body) as answer:
-            await _read(answer, at)
+            await read(answer, at)
+        return True
 
     async def logs(self, at: LauncherAddress, *, cursor: str | None = None, limit: int | None = None) -> LogAnswer:
         """One page of console lines: the last ones, or from `cursor` on (`-`: backwards). Raises Unavailable."""
         query = {"cursor": cursor, "limit": str(limit) if limit else None}
         present = {name: value for name, value in query.items() if value}
         async with self._call("GET", at, "/flowforge/logs/entries", LOGS_S, query=present) as answer:
-            return _decoded(await _read(answer, at), LogAnswer)
+            return decoded(await read(answer, at), LogAnswer)
 
     @asynccontextmanager
     async def stream(
@@ -107,7 +110,7 @@ class LauncherClient:
         """What the instance took: samples after `since` (ms), of these the newest `limit`. Raises Unavailable."""
         query = {name: str(value) for name, value in (("since", since), ("limit", limit)) if value is not None}
         async with self._call("GET", at, "/flowforge/resources", LOGS_S, query=query) as answer:
-            return _decoded(await _read(answer, at), ResourceHistory)
+            return decoded(await read(answer, at), ResourceHistory)
 
     @asynccontextmanager
     async def sample_stream(
@@ -128,8 +131,10 @@ class LauncherClient:
         *,
         body: bytes | None = None,
         query: Mapping[str, str] | None = None,
+        accept: Collection[int] = (),
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        headers = {"Authorization": f"Bearer {self._api_secret(at.id, at.generation)}"}
+        secret = self._api_secret(at.id, at.generation)
+        headers = {"Authorization": f"Bearer {secret}"} if secret else {}
         if body is not None:
             headers["Content-Type"] = "application/json"
         timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=INFO_S, sock_read=timeout_s or SILENCE_S)
@@ -141,11 +146,18 @@ class LauncherClient:
         except _LOST as error:
             raise _unavailable(error, at) from error
         try:
-            _check(answer, at)
+            if answer.status not in accept:
+                _check(answer, at)
             yield answer
         finally:
             # Not kept for the next call: what is left of a stream would have to be read first.
             answer.close()
+
+    @staticmethod
+    def _check_id(said: str, at: LauncherAddress) -> None:
+        if said != at.id:
+            wrong = f"port {at.launcher_port} is answered by instance {said[:40]}, not {at.id}"
+            raise Unavailable(wrong, code="connection_refused")
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -156,7 +168,8 @@ class LauncherClient:
         return self._session
 
 
-async def _read(answer: aiohttp.ClientResponse, at: LauncherAddress) -> bytes:
+async def read(answer: aiohttp.ClientResponse, at: LauncherAddress) -> bytes:
+    """The whole answer. Raises Unavailable."""
     try:
         return await answer.read()
     except _LOST as error:
@@ -185,7 +198,8 @@ def _unavailable(error: Exception, at: LauncherAddress) -> Unavailable:
     return Unavailable(f"the launcher of {at.id} {why}", code="connection_reset", hint="Try again in a moment.")
 
 
-def _decoded(content: bytes, kind: type[T]) -> T:
+def decoded(content: bytes, kind: type[T]) -> T:
+    """The answer as a struct. Raises Unavailable for what is none."""
     try:
         return msgspec.json.decode(content, type=kind)
     except msgspec.MsgspecError as error:

@@ -7,6 +7,8 @@ import logging
 import sys
 from pathlib import Path
 
+from aiohttp.http_exceptions import HttpProcessingError
+
 from appliance.system.logfiles import cap
 
 log = logging.getLogger(__name__)
@@ -24,11 +26,19 @@ class OneLine(logging.Formatter):
         return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
 
 
+def only_faults_of_ours(record: logging.LogRecord) -> bool:
+    """For aiohttp's log of errors: what clients send that is not HTTP is their fault, and no reason for a trace, which
+    whoever likes could have us write by the thousand."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, HttpProcessingError) or error.code >= 500
+
+
 def log_to_stderr(level: str) -> None:
     """Once, at start."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(OneLine("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=LEVELS.get(level, logging.INFO), handlers=[handler], force=True)
+    logging.getLogger("aiohttp.server").addFilter(only_faults_of_ours)
 
 
 async def keep_short(directory: Path, every_s: float = KEEP_SHORT_S) -> None:

@@ -28,6 +28,7 @@ from appliance.services.instances import Instances
 from appliance.store.engine import Store
 from appliance.store.migrate import ensure_schema
 from appliance.system import stacks, tls
+from appliance.system.access import access_of
 from appliance.system.files import SingleInstanceLock, make_private_dir, sweep, write_atomic
 from appliance.system.notify import notify, watchdog
 from appliance.tasks import Tasks
@@ -37,6 +38,9 @@ from appliance.web.services import Services
 
 log = logging.getLogger(__name__)
 
+# A list of 500 instances is made of more objects than Python's 700, and was looked through dozens of times while it was
+# made: half of its time. So many that are garbage are a megabyte or two.
+GARBAGE_AFTER = 10_000
 PROXY_S = 15.0  # how long readiness waits for nginx's first configuration
 
 
@@ -137,11 +141,13 @@ async def _running(home: Home, config: Config) -> AsyncIterator[Parts]:
         stack.push_async_callback(parts.services.resources.keep)
         await _first_run(home, config, parts)
         await parts.services.accepted.load()
+        await parts.moves.load()
         await parts.services.deploys.tell()
         for name in await asyncio.to_thread(stacks.built, home):
             await parts.services.catalogue.stacks.register(SYSTEM, name)
         await asyncio.to_thread(_certificates, home, parts)
         parts.gate.open()
+        await parts.launcher_guard.look()
         stack.push_async_callback(parts.reconciler.close)
         await parts.reconciler.start()
         _shut_gates(parts)
@@ -166,7 +172,8 @@ def _open_state(home: Home) -> BoxSecrets:
 def _certificates(home: Home, parts: Parts) -> None:
     """Launchers get the CA's path: it is there before the first one starts. The proxy makes good what fails here."""
     try:
-        tls.ensure(home, parts.names())
+        covered = access_of(parts.services.config).certified(parts.names(), parts.moves.former().domain)
+        tls.ensure(home, covered)
     except OSError as error:
         log.warning("the certificates can't be made yet: %s", error)
 
@@ -183,6 +190,8 @@ def _start(parts: Parts, tasks: Tasks) -> None:
     tasks.keep("pages of stopped instances", parts.stopped_pages.run)
     tasks.keep("problems of the box", parts.services.box.watch)
     tasks.keep("resources", parts.services.resources.run)
+    if parts.services.config.launcher.command:
+        tasks.keep("published launchers off the network", parts.launcher_guard.run)
     tasks.start("watchdog", watchdog())
     parts.reconciler.run(tasks)
 
@@ -241,6 +250,7 @@ async def _say_ready(home: Home, parts: Parts) -> None:
     # What was made while starting stays: the collector need not look at it again and again.
     gc.collect()
     gc.freeze()
+    gc.set_threshold(GARBAGE_AFTER, 10, 10)
     gc.enable()
 
 

@@ -81,12 +81,23 @@ class InstanceSpec(Struct, frozen=True):
         return InstanceRef(self.id)
 
 
+class RunGrant(Struct, frozen=True):
+    """What a launcher that can't trade a ticket is given at its start, in its environment. Never logged."""
+
+    token: str
+    client_id: str
+    client_secret: str
+    credential_secret: str
+    team_id: str
+
+
 class Placement(Struct, frozen=True):
     """Answer of `Driver.ensure`. `handle` is opaque JSON without secrets."""
 
     id: str
     generation: int
     handle: dict[str, Any]
+    pid: int | None = None
 
 
 class Observation(Struct, frozen=True):
@@ -131,12 +142,15 @@ class LauncherReport(Struct, frozen=True):
     holding: bool = False
     # When it starts a crashed Node-RED again; None: it does not, or there is nothing to start.
     next_try_at: datetime | None = None
+    # The published launcher: it says its state (and versions) and no more, neither what it has carried out nor who
+    # its Node-RED is.
+    plain: bool = False
 
 
 class Subject(Struct, frozen=True):
     """Who asks. Made only by `appliance.auth`; everything that decides on rights takes one."""
 
-    kind: str  # "user" | "launcher" | "node_red" | "system"
+    kind: str  # "user" | "launcher" | "node_red" | "published" | "system"
     user_id: str | None = None
     username: str = ""
     admin: bool = False

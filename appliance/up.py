@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
 import signal
@@ -19,7 +20,7 @@ from appliance import boxapi, ready
 from appliance import config as configuration
 from appliance.config import Config, Home
 from appliance.errors import Unavailable
-from appliance.system import stacks
+from appliance.system import netguard, stacks
 from appliance.system.files import SingleInstanceLock
 from appliance.system.pidfd import Process, identify
 from appliance.system.scope import outliving
@@ -192,8 +193,9 @@ async def _end(process: Process, who: str) -> None:
 
 
 async def _stop_rest(home: Home, config: Config) -> list[str]:
-    from appliance.drivers.child import Child, Command
+    from appliance.drivers.child import Child
     from appliance.drivers.localfs import LocalFs
+    from appliance.drivers.program import Command
     from appliance.model import InstanceRef, InstanceSpec
     from appliance.proxy.process import Nginx
 
@@ -210,6 +212,11 @@ async def _stop_rest(home: Home, config: Config) -> list[str]:
         await asyncio.gather(*(driver.stop(InstanceRef(one.id), grace=grace) for one in seen))
     finally:
         await driver.close()
+    if (guard := home.state / "launcher-guard").exists():
+        # What may not be taken away is no reason to leave the box running: the next start does it.
+        with contextlib.suppress(netguard.GuardFailed):
+            await netguard.remove(netguard.table_of(home.root))
+            guard.unlink()
     nginx = Nginx(home, config.ingress.nginx)
     adopted = await asyncio.to_thread(nginx.adopt)
     await nginx.stop()

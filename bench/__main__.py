@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -10,21 +11,25 @@ from pathlib import Path
 
 import msgspec
 
+from bench.api import api
 from bench.footprint import footprint
 from bench.report import Figure, table
 from bench.restarts import restarts
 from bench.start import appliance_start, instance_start
 from bench.survival import appliance_kill, launcher_kill
 from bench.together import ten_at_once
+from bench.tui import tui
 
 BENCHES: dict[str, Callable[[], list[Figure]]] = {
     "instance-start": instance_start,
     "appliance-start": appliance_start,
     "footprint": footprint,
+    "api": api,
     "restarts": restarts,
     "launcher-kill": launcher_kill,
     "appliance-kill": appliance_kill,
     "ten-at-once": ten_at_once,
+    "tui": tui,
 }
 
 
@@ -34,6 +39,8 @@ def main() -> int:
     names = parser.parse_args().names or list(BENCHES)
     if unknown := set(names) - set(BENCHES):
         parser.error(f"no benchmark called {', '.join(sorted(unknown))}; there are: {', '.join(BENCHES)}")
+    # A box has its bytecode on disk after its first start; compiling it would cost time and memory in every run.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     figures: list[Figure] = []
     for name in names:
         print(f"{name} …", file=sys.stderr, flush=True)

@@ -138,7 +138,7 @@ def appliance_start() -> list[Figure]:
         box.down()
         serve.wait(10)
     return [
-        Figure("appliance start to first answer", started_s, limit=1.5),
+        Figure("appliance start to first answer", started_s, limit=1.2),
         Figure("./dev up the second time", again_s, limit=5.0),
         Figure("weir status", status_s, limit=0.4),
     ]

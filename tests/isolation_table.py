@@ -16,13 +16,15 @@ D, V, M, O, A = Role.DASHBOARD, Role.VIEWER, Role.MEMBER, Role.OWNER, Role.ADMIN
 class Row(Struct, frozen=True):
     """Who may: users from `role` on (NONE: everybody signed in), or the instance's own `kinds` of token.
 
-    `of` names what the path, or the body, is about; `read`: a read-only token may.
+    `of` names what the path, or the body, is about; `read`: a read-only token may. `also`: kinds of token of an
+    instance that are asked too, and what they are told within its team (0: let in).
     """
 
     role: Role | None = None
     of: str = ""
     read: bool = False
     kinds: frozenset[str] = frozenset()
+    also: dict[str, int] = {}
     editor: bool = False  # an editor's token may, for its own instance's team
     account: bool = False  # about the whole account: no token that is narrowed to teams
     body: Any = None
@@ -33,7 +35,8 @@ def _user(role: Role, of: str = "", *, read: bool = False, editor: bool = False,
 
 
 def _of_instance(*kinds: str, body: Any = None) -> Row:
-    return Row(of="instance", kinds=frozenset(kinds), body=body)
+    """A published launcher shares one token with its Node-RED: it is good for the routes of both."""
+    return Row(of="instance", kinds=frozenset((*kinds, "published")), body=body)
 
 
 def _stored(kind: str, body: Any) -> dict[str, Row]:
@@ -50,6 +53,8 @@ TABLE: dict[str, Row] = {
     f"GET {API}/teams/{{id}}/user": _user(D, "team", read=True, editor=True),
     f"GET {API}/teams/{{id}}/projects": _user(V, "team", read=True),
     f"GET {API}/teams/{{id}}/applications": _user(V, "team", read=True),
+    f"GET {API}/search": _user(V, "search", read=True),
+    f"GET {API}/search/instances": _user(V, "search", read=True),
     f"GET {API}/teams/{{id}}/audit-log": _user(O, "team", read=True),
     f"POST {API}/applications": _user(O, "team", body={"name": "more", "teamId": "{team}"}),
     f"GET {API}/applications/{{id}}": _user(V, "application", read=True),
@@ -77,6 +82,7 @@ TABLE: dict[str, Row] = {
     f"GET {API}/project-types/{{id}}": _user(Role.NONE, "type", read=True),
     f"GET {API}/box/status": _user(Role.NONE, read=True),
     f"GET {API}/box/tasks": _user(A, read=True),
+    f"GET {API}/box/machine": _user(Role.NONE, read=True),
     f"GET {API}/box/names": _user(Role.NONE, read=True),
     f"POST {API}/box/names": _user(A, body={"name": "plant{n}.example"}),
     f"DELETE {API}/box/names/{{name}}": _user(A),

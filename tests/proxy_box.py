@@ -19,6 +19,7 @@ from appliance.config import Config, Home, Ingress, Listen
 from appliance.proxy.controller import Proxy
 from appliance.proxy.model import Site
 from appliance.system import tls
+from appliance.system.access import Former
 from tests.support import eventually
 
 
@@ -73,7 +74,7 @@ class Upstream:
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         self.requests.append(request)
-        if request.path == "/ws":
+        if request.path.endswith("/ws"):
             return await self._echo(request)
         if request.path == "/eat":
             size = 0
@@ -98,6 +99,7 @@ class ProxyBox:
     def __init__(self, root: Path, **ingress: Any) -> None:
         self.home = Home(root)
         self.conditions = Conditions()
+        self.former = Former()
         self.sites: list[Site] = []
         self.ups: dict[str, Upstream] = {}
         self.platform = Upstream()
@@ -119,13 +121,14 @@ class ProxyBox:
             raise_condition=self.conditions.raise_,
             clear_condition=self.conditions.clear,
             names=lambda: tls.accepted_names(self.config, "weir-test", addresses=[]),
+            former=lambda: self.former,
         )
 
     async def add(self, name: str = "line-1") -> Site:
         """An instance that is up."""
         up = Upstream()
         await up.start()
-        site = Site(str(uuid.uuid4()), name, quiet_port(), up.port)
+        site = Site(str(uuid.uuid4()), name, quiet_port(), up.port, name.lower())
         self.ups[site.instance_id] = up
         self.sites = [*self.sites, site]
         (self.home.run / "up").mkdir(parents=True, exist_ok=True)
@@ -136,21 +139,26 @@ class ProxyBox:
         return self.home.run / "up" / site.instance_id
 
     async def run(self) -> None:
+        await self.run_until(len(self.sites))
+
+    async def run_until(self, sites: int) -> None:
+        """Start; returns when so many of the sites are served."""
         self.home.run.mkdir(parents=True, exist_ok=True)
         if self.platform._runner is None:
             await self.platform.start(path=self.home.web_socket)
         self._task = asyncio.create_task(self.proxy.run())
-        await self.settled()
+        await self.settled(sites)
 
-    async def settled(self) -> None:
-        """The proxy is up with all sites that it knows now."""
+    async def settled(self, sites: int | None = None) -> None:
+        """The proxy is up with all sites that it knows now, or with so many of them."""
+        wanted = len(self.sites) if sites is None else sites
 
         def done() -> bool:
             assert self._task is not None
             assert not self._task.done(), self._task
             status = self.proxy.status()
             assert status.running, (status, self.conditions.open)
-            assert status.sites == len(self.sites), (status, self.conditions.open)
+            assert status.sites == wanted, (status, self.conditions.open)
             return True
 
         await eventually(done, 20)

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from appliance.drivers.child import Child, Command
+from appliance.drivers.child import Child
 from appliance.drivers.localfs import LocalFs
+from appliance.drivers.program import Command
 from appliance.errors import Unavailable
 from appliance.events import Bus
 from appliance.model import Desired, InstanceRef, InstanceSpec, LauncherReport, LauncherState, Observation, Phase

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import json
 import os
 import socket
 import subprocess
@@ -68,6 +69,14 @@ def other_stack(name: str) -> Path:
         build = [sys.executable, "-m", "appliance", "stack", "build", name, "--home", str(cache)]
         subprocess.run(build, check=True, cwd=ROOT, timeout=900)
     return cache
+
+
+def published_launcher() -> list[str]:
+    """The command of the published launcher, installed once beside the built stacks (half a minute)."""
+    cache = stack_cache()
+    install = [sys.executable, "-m", "appliance", "launcher", "install", "--json", "--home", str(cache)]
+    done = subprocess.run(install, check=True, cwd=ROOT, timeout=900, capture_output=True)
+    return list(json.loads(done.stdout)["command"])
 
 
 def built_stack() -> StackRef:

@@ -36,6 +36,7 @@ from appliance.services.resources import Latest, Resources
 from appliance.services.snapshots import Snapshots
 from appliance.services.stacks import Stacks
 from appliance.services.storage import Storage
+from appliance.services.team_library import TeamLibrary
 from appliance.services.teams import Teams
 from appliance.services.tokens import Tokens
 from appliance.web.app import build
@@ -260,6 +261,7 @@ def _compose(context: Context, hasher: Passwords, observed: Observed, pokes: lis
         resources=Resources(latest, instances=instances, launchers=launchers, conditions=conditions, bus=context.bus),
         snapshots=Snapshots(context, audit),
         endpoints=Endpoints(context, audit),
+        library=TeamLibrary(context, audit),
     )
 
 

@@ -59,6 +59,14 @@ _REFERENCE: dict[Role, str] = {
         project-type:read(r) team-type:list(r) team-type:read(r)""",
 }
 
+# Of its licensed edition, what this box has too.
+_SHARED: dict[Role, str] = {
+    Role.MEMBER: "library:entry:create library:entry:list(r) library:entry:delete",
+}
+
+# What Node-RED's own token is good for in the library of its team (platform model §2, implicit scopes).
+OF_EDITORS = frozenset({"library:entry:create", "library:entry:list"})
+
 # Where the reference asks in code ("own check") or has no such route. `team:user` is "my own role in this team".
 _OURS: dict[Role, str] = {
     Role.OWNER: "project:httpToken:list(r)",
@@ -80,7 +88,7 @@ def _parse(tables: Iterable[dict[Role, str]]) -> Iterable[Permission]:
                 yield Permission(name, role, read=word.endswith("(r)"), own="*" in word, account="@" in word)
 
 
-PERMISSIONS: dict[str, Permission] = {p.name: p for p in _parse((_REFERENCE, _OURS))}
+PERMISSIONS: dict[str, Permission] = {p.name: p for p in _parse((_REFERENCE, _SHARED, _OURS))}
 
 
 _HINTS = {Role.ADMIN: "Ask an administrator of this box."}
@@ -109,3 +117,14 @@ def demand_scope(permission: Permission, subject: Subject) -> None:
         raise Forbidden(
             f"this token is not good for '{permission.name}'", hint="Use a token that was made for this purpose."
         )
+
+
+def granted(subject: Subject) -> dict[str, int]:
+    """The lowest role by permission, of the permissions that the credential itself does not rule out."""
+    return {
+        each.name: int(each.role)
+        for each in PERMISSIONS.values()
+        if (subject.scopes is None or each.name in subject.scopes)
+        and (each.read or not subject.read_only)
+        and not (each.account and subject.team_ids is not None)
+    }

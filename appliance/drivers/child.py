@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import subprocess
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,6 +20,7 @@ import msgspec
 from msgspec import Struct
 
 from appliance.drivers.base import DriverUnavailable, PlacementFailed
+from appliance.drivers.program import Program, Start
 from appliance.errors import WeirError
 from appliance.model import InstanceRef, InstanceSpec, Observation, Phase
 from appliance.system import tree
@@ -32,15 +32,7 @@ OUTPUT_LOOK_S = 60.0  # so often while the launcher lives
 MINT_TIMEOUT_S = 30
 RECORD_BYTES = 64 << 10
 DISCARD_S = 5.0
-
-
-class Command(Struct, frozen=True):
-    """How a launcher is started: `argv` is completed with the arguments of the instance, `env` is all it gets
-    besides HOME. `appliance_url` is what launchers call."""
-
-    argv: tuple[str, ...]
-    env: Mapping[str, str]
-    appliance_url: str
+NO_GENERATION = -1
 
 
 class Record(Struct, frozen=True):
@@ -52,6 +44,7 @@ class Record(Struct, frozen=True):
     node_red_port: int
     placed_at: datetime
     identity: Identity | None = None
+    program: str = "weir"  # which kind of launcher
 
 
 Mint = Callable[[InstanceSpec], Awaitable[str]]
@@ -60,9 +53,9 @@ Mint = Callable[[InstanceSpec], Awaitable[str]]
 class Child:
     """See `localfs.Placer`."""
 
-    def __init__(self, instances: Path, command: Command, mint: Mint, executor: ThreadPoolExecutor) -> None:
+    def __init__(self, instances: Path, program: Program, mint: Mint, executor: ThreadPoolExecutor) -> None:
         self._instances = instances
-        self._command = command
+        self._program = program
         self._mint = mint
         self._executor = executor
         self._exit_codes: dict[str, tuple[Identity, int | None]] = {}
@@ -89,24 +82,32 @@ class Child:
         return [path.parents[1].name for path in self._instances.glob(f"*/{_RECORD}")]
 
     async def place(self, spec: InstanceSpec, directory: Path) -> Observation:
-        record = Record(spec.id, spec.generation, spec.launcher_port, spec.node_red_port, datetime.now(UTC))
+        record = Record(
+            id=spec.id,
+            generation=spec.generation,
+            launcher_port=spec.launcher_port,
+            node_red_port=spec.node_red_port,
+            placed_at=datetime.now(UTC),
+            program=self._program.name,
+        )
         try:
             await self._run(_write_record, directory, record)
+            await self._run(self._program.prepare, spec, directory)
         except OSError as error:
             raise PlacementFailed("directory", f"cannot write in {directory}: {error.strerror}") from error
-        ticket = await self._ticket(spec)
-        placed = await self._run(self._spawn, spec, directory, record, ticket)
+        secret = await self._secret(spec)
+        placed = await self._run(self._spawn, spec, directory, record, secret)
         assert placed.identity is not None
         self._exit_codes.pop(spec.id, None)
         self._watch(spec.id, placed.identity)
-        return _up(placed)
+        return self._up(placed)
 
-    async def _ticket(self, spec: InstanceSpec) -> str:
+    async def _secret(self, spec: InstanceSpec) -> str:
         try:
             async with asyncio.timeout(MINT_TIMEOUT_S):
                 return await self._mint(spec)
         except (WeirError, TimeoutError) as error:
-            raise DriverUnavailable(f"no boot ticket for the launcher: {error or 'the store is slow'}") from error
+            raise DriverUnavailable(f"no credentials for the launcher: {error or 'the store is slow'}") from error
 
     async def end(self, ref: InstanceRef, directory: Path, grace: timedelta) -> None:
         try:
@@ -133,7 +134,7 @@ class Child:
         if record is None:
             return Observation(id=ref.id, phase=Phase.ABSENT)
         if record.identity and is_alive(record.identity):
-            return _up(record)
+            return self._up(record)
         return self._exited(record)
 
     def _exited(self, record: Record) -> Observation:
@@ -143,7 +144,7 @@ class Child:
             id=record.id,
             phase=Phase.EXITED,
             reason="exited" if record.identity else "interrupted",
-            message=_exit_message(code if known else None),
+            message=self._exit_message(code if known else None),
             generation=record.generation,
             handle=_handle(record),
             pid=record.identity.pid if record.identity else None,
@@ -162,22 +163,23 @@ class Child:
         try:
             record = msgspec.json.decode(content, type=Record)
         except msgspec.MsgspecError:
-            record = Record(ref.id, 0, 0, 0, datetime.fromtimestamp(0, UTC))
+            record = Record(ref.id, 0, 0, 0, datetime.fromtimestamp(0, UTC), program=self._program.name)
         if record.identity is not None:
             return record
-        return _found_running(record, directory)
+        return self._found_running(record, directory)
 
-    def _spawn(self, spec: InstanceSpec, directory: Path, record: Record, ticket: str) -> Record:
-        """Start the launcher, write down who it is, then hand it the ticket: it holds no secret unrecorded."""
+    def _spawn(self, spec: InstanceSpec, directory: Path, record: Record, secret: str) -> Record:
+        """Start the launcher, write down who it is, then hand it what the pipe is for: that is never unrecorded."""
         read, write = os.pipe()
         try:
-            process = self._popen(spec, directory, read)
+            start = self._program.start(spec, directory, secret, read)
+            process = _popen(start, directory, read)
             try:
                 identity = identify(process.pid)
                 assert identity is not None  # it is our child and nobody has reaped it
                 placed = msgspec.structs.replace(record, identity=identity)
                 _write_record(directory, placed)
-                os.write(write, json.dumps({"ticket": ticket}).encode() + b"\n")
+                os.write(write, start.boot)
             except BaseException:
                 _discard(process)
                 raise
@@ -190,18 +192,31 @@ class Child:
             os.close(read)
             os.close(write)
 
-    def _popen(self, spec: InstanceSpec, directory: Path, boot_fd: int) -> subprocess.Popen[bytes]:
-        with _output(directory) as output:
-            return subprocess.Popen(
-                [*self._command.argv, *_arguments(spec, directory, self._command.appliance_url, boot_fd)],
-                cwd=directory,
-                env={**self._command.env, "HOME": str(directory)},
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-                pass_fds=(boot_fd,),
-            )
+    def _up(self, record: Record) -> Observation:
+        assert record.identity is not None
+        return Observation(
+            id=record.id,
+            phase=Phase.UP,
+            # Of another kind than is configured now: no generation that could be wanted, so it is replaced.
+            generation=record.generation if record.program == self._program.name else NO_GENERATION,
+            handle=_handle(record),
+            pid=record.identity.pid,
+            since=record.placed_at,
+        )
+
+    def _found_running(self, record: Record, directory: Path) -> Record:
+        for identity, generation in self._program.running(record.id, directory):
+            seen = record.generation if generation is None else generation
+            return msgspec.structs.replace(record, identity=identity, generation=seen)
+        return record
+
+    def _exit_message(self, code: int | None) -> str:
+        if code is None:
+            return "the launcher has ended"
+        if code < 0:
+            return f"the launcher was ended by signal {-code}"
+        hint = self._program.exit_hint(code)
+        return f"the launcher ended with exit code {code}{f' ({hint})' if hint else ''}; see launcher/launcher.out"
 
     def _watch(self, instance_id: str, identity: Identity) -> None:
         process = Process.open(identity)
@@ -229,8 +244,21 @@ class Child:
 
 
 _RECORD = "launcher/placement.json"
-# What the launcher's own exit codes mean.
-_EXITS = {77: " (its boot ticket was refused)", 78: " (its own port is in use)"}
+
+
+def _popen(start: Start, directory: Path, boot_fd: int) -> subprocess.Popen[bytes]:
+    with _output(directory) as output:
+        return subprocess.Popen(
+            start.argv,
+            cwd=directory,
+            env=dict(start.env),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            pass_fds=(boot_fd,) if start.boot else (),
+            umask=start.umask,
+        )
 
 
 def _discard(process: subprocess.Popen[bytes]) -> None:
@@ -254,14 +282,6 @@ def _forget_record(directory: Path) -> None:
         remove_all(directory / _RECORD)
 
 
-def _found_running(record: Record, directory: Path) -> Record:
-    for identity, arguments in tree.launchers(directory).items():
-        generation = arguments.get("generation", "")
-        if generation.isascii() and generation.isdigit() and len(generation) < 10:
-            return msgspec.structs.replace(record, identity=identity, generation=int(generation))
-    return record
-
-
 def _opened_zombie(identity: Identity) -> Process | None:
     try:
         return Process(identity, os.pidfd_open(identity.pid)) if identify(identity.pid) == identity else None
@@ -282,38 +302,6 @@ def _cap_output(directory: Path) -> None:
         _output(directory).close()
 
 
-def _arguments(spec: InstanceSpec, directory: Path, appliance_url: str, boot_fd: int) -> list[str]:
-    assert spec.stack is not None  # the driver has checked
-    arguments = ["--instance", spec.id, "--dir", str(directory), "--appliance", appliance_url]
-    arguments += ["--port", str(spec.launcher_port), "--node-red-port", str(spec.node_red_port)]
-    arguments += ["--node", spec.stack.node, "--node-red", spec.stack.node_red]
-    if spec.stack.compile_cache:
-        arguments += ["--compile-cache", spec.stack.compile_cache]
-    if spec.memory_mb:
-        arguments += ["--memory-mb", str(spec.memory_mb)]
-    return [*arguments, "--generation", str(spec.generation), "--boot-fd", str(boot_fd)]
-
-
-def _up(record: Record) -> Observation:
-    assert record.identity is not None
-    return Observation(
-        id=record.id,
-        phase=Phase.UP,
-        generation=record.generation,
-        handle=_handle(record),
-        pid=record.identity.pid,
-        since=record.placed_at,
-    )
-
-
 def _handle(record: Record) -> dict[str, Any]:
     identity = msgspec.to_builtins(record.identity) if record.identity else None
     return {"placer": "child", "identity": identity, "launcher_port": record.launcher_port}
-
-
-def _exit_message(code: int | None) -> str:
-    if code is None:
-        return "the launcher has ended"
-    if code < 0:
-        return f"the launcher was ended by signal {-code}"
-    return f"the launcher ended with exit code {code}{_EXITS.get(code, '')}; see launcher/launcher.out"

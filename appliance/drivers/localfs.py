@@ -129,7 +129,7 @@ class LocalFs(Driver):
                     report("starting the launcher", 0.6)
                     seen = await self._place(spec)
             report("placed", 1.0)
-            return Placement(spec.id, seen.generation, seen.handle or {})
+            return Placement(spec.id, seen.generation, seen.handle or {}, seen.pid)
 
     async def _place(self, spec: InstanceSpec) -> Observation:
         directory = self._directory(spec.ref)

@@ -21,6 +21,7 @@ from appliance.proxy.model import Box, ProxyStatus, Site
 from appliance.proxy.process import Nginx, NginxMissing, PortTaken
 from appliance.proxy.render import Rendered, render
 from appliance.system import tls, vitals
+from appliance.system.access import PORT, Former, access_of
 from appliance.system.files import write_atomic
 from appliance.system.tls import AcceptedName
 
@@ -34,7 +35,8 @@ PROBE_AGAIN_S = 1.5
 PROBES = 4  # in a row without an answer, each with its deadline: a busy box is slow, not dead
 
 CONFIG = "proxy.config"
-PORT = "proxy.port."  # + number
+TAKEN = "proxy.port."  # + number
+NAME = "proxy.name."  # + id of an instance
 TLS = "proxy.tls"
 
 
@@ -62,9 +64,12 @@ class Proxy:
         raise_condition: RaiseCondition,
         clear_condition: Callable[[str], None],
         names: Callable[[], list[AcceptedName]] | None = None,
+        former: Callable[[], Former] = Former,
     ) -> None:
         self._home = home
         self._config = config
+        self._access = access_of(config)
+        self._former = former
         self._sites = sites
         self._names = names or (lambda: tls.accepted_names(config, socket.gethostname()))
         self._raise = raise_condition
@@ -112,7 +117,8 @@ class Proxy:
         """One round; True when nginx runs with what is wanted. Failures become conditions, never exceptions of ours."""
         try:
             names = await asyncio.to_thread(self._names)
-            files = await asyncio.to_thread(tls.ensure, self._home, names)
+            covered = self._access.certified(names, self._former().domain)
+            files = await asyncio.to_thread(tls.ensure, self._home, covered)
             self._resolve(TLS)
         except (OSError, WeirError) as error:
             if self._nginx.pid is None:
@@ -120,7 +126,7 @@ class Proxy:
             self._problem(TLS, "The certificate of this box cannot be renewed", error)
             return False
         try:
-            return await self._bring_up(names, files, list(await self._sites()))
+            return await self._bring_up(names, files, self._nameable(names, await self._sites()))
         except (OSError, WeirError) as error:
             if self._nginx.pid is None and not isinstance(error, PortTaken | NginxMissing):
                 await self._fall_back()
@@ -142,19 +148,36 @@ class Proxy:
                 if error.port in self._taken or error.port == self._config.listen.https:
                     raise
                 self._taken[error.port] = str(error)
-                self._port_problem(error, sites, await asyncio.to_thread(vitals.listeners, [error.port]))
+                if self._needed(error.port):
+                    self._port_problem(error, sites, await asyncio.to_thread(vitals.listeners, [error.port]))
                 continue
             self._version, self._count, self._message = rendered.version, served, ""
             self._resolve(CONFIG)
             self._resolve_ports()
-            return not self._taken
+            return not any(map(self._needed, self._taken))
+
+    def _needed(self, port: int) -> bool:
+        """Whether something can't be reached without it; on old ports people are only told where instances are now."""
+        return self._access.mode == PORT or port == self._config.listen.http
+
+    def _nameable(self, names: list[AcceptedName], sites: Sequence[Site]) -> list[Site]:
+        """The instances whose host names are not the platform's own; the others are told of."""
+        platform = {name.name for name in names}
+        clashing = {site.instance_id: site for site in sites if self._access.own_host(site.safe_name) in platform}
+        for key in [k for k in self._conditions if k.startswith(NAME) and k[len(NAME) :] not in clashing]:
+            self._resolve(key)
+        for key, site in clashing.items():
+            self._name_problem(f"{NAME}{key}", site)
+        return [site for site in sites if site.instance_id not in clashing]
 
     def _render(self, names: list[AcceptedName], files: tls.TlsFiles, sites: list[Site]) -> tuple[Rendered, int]:
         pages.write_pages(self._home, tls.fingerprint(files.ca), files.names)
-        served = [site for site in sites if site.public_port not in self._taken]
-        return render(self._box(names, files.cert), served), len(served)
+        free = [site for site in sites if site.public_port not in self._taken]
+        served = free if self._access.mode == PORT else sites
+        old_ports = [site.public_port for site in free] if self._former().ports else []
+        return render(self._box(names, files.cert, old_ports), served), len(served)
 
-    def _box(self, names: list[AcceptedName], cert: Path) -> Box:
+    def _box(self, names: list[AcceptedName], cert: Path, old_ports: list[int]) -> Box:
         listen = self._config.listen
         return Box(
             home=str(self._home.root),
@@ -162,6 +185,9 @@ class Proxy:
             http_port=None if listen.http in self._taken else listen.http,
             names=tuple(names),
             certificate=tls.fingerprint(cert).replace(":", "")[:32],
+            access=self._access,
+            former=self._former(),
+            old_ports=tuple(old_ports),
             # A placer that runs everything as root has files that only root reads, nginx's socket among them.
             user=pwd.getpwuid(0).pw_name if os.geteuid() == 0 else "",
             ipv6=has_ipv6(),
@@ -260,11 +286,22 @@ class Proxy:
         site = next((site for site in sites if site.public_port == error.port), None)
         what = f"Instance {site.name} is not reachable from outside" if site else "The page with the CA is not served"
         log.error("%s: %s", what, error)
-        key = f"{PORT}{error.port}"
+        key = f"{TAKEN}{error.port}"
         self._conditions.add(key)
         about = site.instance_id if site else None
         seen = ", ".join(f"{each} listens there" for each in listeners) or "nobody is seen to listen there"
         self._raise(key, title=what, cause=str(error), evidence=seen, next_step=error.hint, about=about)
+
+    def _name_problem(self, key: str, site: Site) -> None:
+        self._conditions.add(key)
+        self._raise(
+            key,
+            title=f"Instance {site.name} is not reachable: its name is the platform's",
+            cause=f"{self._access.own_host(site.safe_name)} is a name of this box, so browsers reach Weir there.",
+            evidence="weir name list shows the names of this box",
+            next_step=f"Rename it: weir instance set {site.safe_name} name=OTHER. Or take that name from the box.",
+            about=site.instance_id,
+        )
 
     def _resolve(self, key: str) -> None:
         if key in self._conditions:
@@ -272,7 +309,7 @@ class Proxy:
             self._clear(key)
 
     def _resolve_ports(self) -> None:
-        for key in [k for k in self._conditions if k.startswith(PORT) and int(k[len(PORT) :]) not in self._taken]:
+        for key in [k for k in self._conditions if k.startswith(TAKEN) and int(k[len(TAKEN) :]) not in self._taken]:
             self._resolve(key)
 
 
@@ -306,7 +343,8 @@ def _connections() -> int:
 
 
 def check_names(config: Config) -> None:
-    """Raise Invalid for a name in the configuration that no browser could use."""
+    """Raise Invalid for a name in the configuration that no browser could use, and for an access mode that can't be."""
+    access_of(config)
     for text in config.ingress.names:
         try:
             tls.parse_name(text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from appliance.system.access import Access, Former
 from appliance.system.tls import AcceptedName
 
 
@@ -19,6 +20,9 @@ class Box(Struct, frozen=True):
     http_port: int | None  # None: the port is taken by somebody else, so there is no CA page
     names: tuple[AcceptedName, ...]
     certificate: str
+    access: Access
+    former: Former = Former()
+    old_ports: tuple[int, ...] = ()  # of instances in the access mode `port`, where people are told of the present one
     user: str = ""  # account of the workers; only root may choose one
     ipv6: bool = True
     workers: int = 1
@@ -26,12 +30,14 @@ class Box(Struct, frozen=True):
 
 
 class Site(Struct, frozen=True):
-    """One instance as nginx sees it. `name` is shown to people and is data: nothing in it is trusted."""
+    """One instance as nginx sees it. `name` is shown to people and is data: nothing in it is trusted. `safe_name` is
+    what a host name or a path is made of; it may be empty in the access mode `port`."""
 
     instance_id: str
     name: str
     public_port: int
     node_red_port: int
+    safe_name: str = ""
 
 
 class ProxyStatus(Struct, frozen=True):

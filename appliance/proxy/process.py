@@ -113,6 +113,8 @@ class Nginx:
 
         Raises PortTaken, ConfigRefused or NginxMissing; then nothing of it is left running.
         """
+        if self._process is not None:
+            self._process.reap()  # now: this start may fail
         await self._end_orphans()
         self._cap_log()
         (self._home.run / "nginx.sock").unlink(missing_ok=True)  # nginx never removes a dead one's socket
@@ -226,11 +228,20 @@ class Nginx:
         )
         identity = pidfd.identify(child.pid)
         process = Process.open(identity) if identity is not None else None
+        if identity is None or process is None:
+            child.kill()
+            child.wait()
+            raise self._why(0) or ConfigRefused("nginx ended at once", hint=f"Its log: {self.log}")
+        try:
+            write_atomic(self._record, msgspec.json.encode(identity), mode=0o600)
+        except OSError:
+            # On a full disk: one that nobody could adopt must not keep the ports, nor its entry in the process table.
+            process.close()
+            os.killpg(child.pid, signal.SIGKILL)  # its workers would serve on without it
+            child.wait()
+            raise
         # From here on the pidfd is what reaps it; Popen must not warn about a child that lives on.
         child.returncode = 0
-        if identity is None or process is None:
-            raise self._why(0) or ConfigRefused("nginx ended at once", hint=f"Its log: {self.log}")
-        write_atomic(self._record, msgspec.json.encode(identity), mode=0o600)
         return process
 
     def _hold(self, process: Process) -> None:

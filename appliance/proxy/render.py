@@ -15,27 +15,22 @@ import jinja2
 from msgspec import Struct
 
 from appliance.errors import Invalid
+from appliance.proxy import places
 from appliance.proxy.model import Box, Site
+from appliance.proxy.tokens import Token, host, quote, remark, word
+from appliance.system.access import PATH, PORT
 
 PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'"
 # Runs of Weir's cookies that are cut out of one Cookie header; with more of them none at all is passed.
 COOKIE_STEPS = 6
 
-_WORD = re.compile(r"[A-Za-z0-9_.:\[\]-]+")
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _UNKNOWN_NAME = (
     "<!doctype html><meta charset=utf-8><meta name=viewport content='width=device-width, initial-scale=1'>"
     "<title>Unknown name</title><body style='font:17px/1.5 system-ui,sans-serif;margin:2.5rem auto;max-width:34rem;"
     "padding:0 1.25rem'><h1>This box is not known under that name</h1><p>If it is really meant, add the name on "
     "the box and load this page again:</p><pre>weir name add $"
 )
-
-
-class Token(str):
-    """Text that is already right for nginx's syntax."""
-
-    __slots__ = ()
 
 
 class Rendered(Struct, frozen=True):
@@ -56,37 +51,13 @@ def render(box: Box, sites: list[Site]) -> Rendered:
     """The configuration of the box with these instances.
 
     Raises Invalid for what nginx cannot take: a `$` or a control character in the home's path, an id or a name that
-    is not one, the same public port twice.
+    is not one, the same public port twice, a name that can't be a part of an address where it has to be.
     """
     _check_ports(box, sites)
     context = _context(box, sites)
     plain = _template().render(context, version=Token("0"))
     version = hashlib.sha256(plain.encode()).hexdigest()[:16]
     return Rendered(_template().render(context, version=Token(version)), version)
-
-
-def quote(text: str) -> Token:
-    """A quoted parameter. `$` would start a variable and cannot be escaped in nginx, so it is refused."""
-    if "$" in text or _CONTROL.search(text):
-        raise Invalid(
-            f"nginx cannot take {text!r}: it holds a '$' or a control character",
-            code="invalid_path",
-            hint="Choose another folder: --home DIR, or WEIR_HOME.",
-        )
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return Token(f'"{escaped}"')
-
-
-def word(text: str) -> Token:
-    """A parameter of letters, digits and `_.:[]-`; raises Invalid for anything else."""
-    if not _WORD.fullmatch(text):
-        raise Invalid(f"{text!r} is not a plain word", code="invalid_name", hint="Use letters, digits, '.' and '-'.")
-    return Token(text)
-
-
-def remark(text: str) -> Token:
-    """Text in a comment: one line of printable ASCII, whatever it was."""
-    return Token(ascii(text[:80])[1:-1])
 
 
 def _finalize(value: Any) -> Any:
@@ -103,6 +74,7 @@ def _template() -> jinja2.Template:
         finalize=_finalize,
         trim_blocks=True,
         lstrip_blocks=True,
+        keep_trailing_newline=True,
         autoescape=False,  # noqa: S701 - not HTML; `finalize` lets only Tokens through
     )
     return environment.get_template("nginx.conf.j2")
@@ -110,6 +82,7 @@ def _template() -> jinja2.Template:
 
 def _context(box: Box, sites: list[Site]) -> dict[str, Any]:
     suffix = "" if box.https_port == 443 else f":{box.https_port}"
+    found = [_site(box, site) for site in sites]
     hosts = {name.host: None for name in box.names}
     return {
         "file": lambda path: quote(f"{box.home}/{path}"),
@@ -123,20 +96,18 @@ def _context(box: Box, sites: list[Site]) -> dict[str, Any]:
         "https_port": box.https_port,
         "http_port": box.http_port,
         "https_suffix": Token(suffix),
-        "names": [_host(host) for host in hosts],
-        "platform_hosts": list(dict.fromkeys(_host(name.authority(box.https_port)) for name in box.names)),
+        "names": [host(each) for each in hosts],
+        "platform_hosts": list(dict.fromkeys(host(name.authority(box.https_port)) for name in box.names)),
         "origins": _origins(box),
         "unknown_name": _unknown("weir_asked"),
         "unknown_platform": _unknown("weir_asked_platform"),
         "page_policy": quote(PAGE_POLICY),
         "steps": _steps(),
-        "sites": [_site(box, site) for site in sites],
+        "sites": found,
+        "servers": [] if box.access.mode == PATH else found,
+        "paths": found if box.access.mode == PATH else [],
+        **places.context(box, sites),
     }
-
-
-def _host(host: str) -> Token:
-    """A name or address, quoted: as a key of a map a bare word such as `default` would mean something else."""
-    return Token(f'"{word(host)}"')
 
 
 def _unknown(variable: str) -> Token:
@@ -147,7 +118,7 @@ def _unknown(variable: str) -> Token:
 def _origins(box: Box) -> list[tuple[Token, Token]]:
     """Names whose platform is reached under a port of its own; the first entry of a name wins."""
     external = {name.host: name.authority(box.https_port) for name in reversed(box.names) if name.port is not None}
-    return [(_host(host), Token(f'"https://{word(target)}"')) for host, target in external.items()]
+    return [(host(name), Token(f'"https://{word(target)}"')) for name, target in external.items()]
 
 
 def _steps() -> list[dict[str, Token]]:
@@ -167,6 +138,7 @@ def _site(box: Box, site: Site) -> dict[str, Token | int]:
         "node_red_port": site.node_red_port,
         "page": Token(f"/{site.instance_id}.html"),
         "flag": quote(f"{box.home}/run/up/{site.instance_id}"),
+        **places.site_context(box, site),
     }
 
 
@@ -175,6 +147,8 @@ def _check_ports(box: Box, sites: list[Site]) -> None:
     if box.http_port is not None:
         used[box.http_port] = "the CA page"
     for site in sites:
+        if box.access.mode != PORT and site.public_port not in box.old_ports:
+            continue
         if site.public_port in used:
             raise Invalid(
                 f"port {site.public_port} is wanted by {site.name!r} and by {used[site.public_port]}",

@@ -17,8 +17,8 @@ from msgspec.structs import replace
 from appliance.drivers.base import Driver, DriverError, PlacementFailed, SpecInvalid
 from appliance.errors import Unavailable, WeirError
 from appliance.model import InstanceRef, InstanceSpec, LauncherState, Observation, Phase
-from appliance.reconcile import backoff
-from appliance.reconcile.admission import REASONS, Admission
+from appliance.reconcile import backoff, verdicts
+from appliance.reconcile.admission import Admission
 from appliance.reconcile.backoff import Chance, History, Refused, Told
 from appliance.reconcile.decide import (
     ASK_AGAIN,
@@ -47,6 +47,7 @@ from appliance.tasks import Tasks
 log = logging.getLogger(__name__)
 
 ASK_AGAIN_S = 1.0
+BUSY_AGAIN_S = 2.0
 ROOM_AGAIN_S = 5.0  # until memory is looked at again
 FROZEN_GRACE = timedelta(seconds=2)  # it does not listen to anybody: nothing to wait for
 SETTLED = (LauncherState.RUNNING, LauncherState.SAFE, LauncherState.CRASHED, LauncherState.STOPPED)
@@ -229,6 +230,9 @@ class Reconciler:
                 self._queue.poke_after(spec.id, 0 if answered else ASK_AGAIN.total_seconds())
             case Tell():
                 await self._tell(spec, observation, action)
+            case Wait(reason="starting") if self._settings.asks_new:
+                answered = await self._ask(spec, observation)
+                self._queue.poke_after(spec.id, 0 if answered else ASK_AGAIN_S)
             case Wait():
                 self._queue.poke_after(spec.id, (action.until - self._clock()).total_seconds())
             case Nothing():
@@ -238,23 +242,9 @@ class Reconciler:
                 pass
 
     def _judge(self, key: str, action: Action) -> None:
-        restarts, misses = self._histories[key].restarts, self._histories[key].misses
-        match action:
-            case Wait():
-                verdict = Verdict(action.reason, action.message, action.until, restarts)
-                # A deadline is not a next try: nothing is going to happen unless it passes.
-                quiet = replace(verdict, reason="", message="", next_try_at=None)
-                verdict = verdict if self._histories[key].next_try_at == action.until else quiet
-            case GiveUp():
-                verdict = Verdict(action.reason, action.message, None, restarts, gave_up=True)
-            case Ensure() if self._observed_verdict(key).reason in REASONS:
-                return  # until it is admitted, that is still the reason
-            case _ if misses > 1:
-                message = f"its launcher did not answer {misses} times in a row; it is replaced when that goes on"
-                verdict = Verdict("launcher_unreachable", message, None, restarts)
-            case _:
-                verdict = Verdict(restarts=restarts)
-        self._observed.judged(key, verdict)
+        verdict = verdicts.of(action, self._histories[key], self._observed_verdict(key))
+        if verdict is not None:
+            self._observed.judged(key, verdict)
 
     def _observed_verdict(self, key: str) -> Verdict:
         entry = self._observed.entry(key)
@@ -291,6 +281,7 @@ class Reconciler:
             return
         else:
             self._histories[spec.id] = backoff.placed(self._histories[spec.id], self._clock(), placement.generation)
+            self._observed.placed(spec.id, placement.pid, spec.command_generation)
         self._queue.poke(spec.id)
 
     async def _stop(self, spec: InstanceSpec, observation: Observation, action: Stop) -> None:
@@ -345,8 +336,10 @@ class Reconciler:
 
     async def _tell(self, spec: InstanceSpec, observation: Observation, action: Tell) -> None:
         at = replace(spec, generation=observation.generation)
+        if self._observed.is_plain(spec.id) and not await self._fits(spec, observation, action):
+            return
         try:
-            await self._launchers.command(at, action.command, action.generation)
+            done = await self._launchers.command(at, action.command, action.generation)
         except Unavailable as error:
             log.warning("instance %s: cannot say '%s' to its launcher: %s", spec.id, action.command, error)
             self._histories[spec.id] = backoff.missed(self._histories[spec.id], self._clock())
@@ -355,7 +348,19 @@ class Reconciler:
             return
         told = Told(action.generation, self._clock())
         self._histories[spec.id] = replace(self._histories[spec.id], told=told)
+        self._observed.handed(spec.id, action.generation, done=done)
+        if self._observed.is_plain(spec.id):
+            await self._ask(spec, observation)
         self._queue.poke(spec.id)
+
+    async def _fits(self, spec: InstanceSpec, observation: Observation, action: Tell) -> bool:
+        """Whether a launcher that does not tell all its states is in one where it takes a command: in the others it
+        answers that all is well and does nothing. If not, it is looked at again."""
+        answered = await self._ask(spec, observation)
+        if answered and self._observed.takes(spec.id, action.command) and self._decide(spec, observation) == action:
+            return True
+        self._queue.poke_after(spec.id, BUSY_AGAIN_S)
+        return False
 
     def _fail(self, spec: InstanceSpec, reason: str, message: str) -> None:
         log.warning("instance %s (%s): %s: %s", spec.name, spec.id, reason, message)

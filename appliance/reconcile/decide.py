@@ -18,13 +18,19 @@ from msgspec import Struct
 
 from appliance.model import Desired, InstanceSpec, LauncherReport, LauncherState, Observation, Phase
 from appliance.reconcile.backoff import LAST_S, History, wish_of
+from appliance.reconcile.entry import SERVING
 
 LOOK_AGAIN = timedelta(seconds=10)
 TELL_AGAIN = timedelta(seconds=10)
+# It does not say what it has heard, and being told twice it does everything twice.
+TELL_PLAIN_AGAIN = timedelta(minutes=5)
 LONGEST_PAUSE = timedelta(seconds=LAST_S)
 # Whether a launcher is still there: a minute and a half after it froze at the latest.
 ASK_EVERY = timedelta(seconds=30)
 ASK_AGAIN = timedelta(seconds=12)
+# Of one whose reports hold no versions.
+ASK_VERSIONS = timedelta(seconds=2)
+ASK_LOADING = timedelta(seconds=5)
 MISSES = 5
 # npm has 15 minutes and Node-RED three from the launcher itself: this is for a launcher that forgot.
 INSTALLING_S = 17 * 60.0
@@ -155,24 +161,29 @@ def _living(
     if report is None:
         return Wait((history.since or now) + start_timeout, "starting")
     pause = ASK_AGAIN if history.misses else ASK_EVERY
+    if report.plain and report.state is LauncherState.LOADING:
+        pause = ASK_LOADING  # it does not say when that is over
     if history.asked_at is None or not _ahead(history.asked_at + pause, now, pause):
+        return Ask()
+    if report.plain and not report.versions and not _ahead(history.asked_at + ASK_VERSIONS, now, ASK_VERSIONS):
         return Ask()
     if report.command_generation < spec.command_generation:
         if report.state is LauncherState.LOADING:
             # It is reading its settings, and they hold the wish: it says so as soon as it has them.
             return Wait(now + LOOK_AGAIN, "loading")
         return _tell(spec, report, history, now)
+    if report.plain and spec.desired is Desired.STOPPED and report.state in SERVING:
+        return _tell(spec, report, history, now)  # what the one before this appliance was told is not known
     return Nothing()
 
 
 def _tell(spec: InstanceSpec, report: LauncherReport, history: History, now: datetime) -> Action:
-    told = history.told
-    if (
-        told is not None
-        and told.generation == spec.command_generation
-        and _ahead(told.at + TELL_AGAIN, now, TELL_AGAIN)
-    ):
-        return Wait(told.at + TELL_AGAIN, "told")
+    told, pause = history.told, TELL_PLAIN_AGAIN if report.plain else TELL_AGAIN
+    if told is not None and told.generation == spec.command_generation and _ahead(told.at + pause, now, pause):
+        return Wait(told.at + pause, "told")
+    if report.plain and report.state is LauncherState.CRASHED:
+        # Told to stop or restart it waits for the end of a process that has ended, for ever.
+        return _paused(spec, history, now) or Stop()
     return _paused(spec, history, now) or Tell(_command(spec.desired, report.state), spec.command_generation)
 
 

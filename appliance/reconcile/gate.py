@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from appliance.reconcile.entry import Entry
 from appliance.reconcile.observed import Observed
-from appliance.system import sockets
+from appliance.system import sockets, tree
 from appliance.system.pidfd import stat
 from appliance.tasks import Tasks
 
@@ -36,11 +36,13 @@ class Proof(Struct, frozen=True):
 
 
 class Claim(Struct, frozen=True):
-    """What an instance says of its port. Without `node_red_pid` the launcher holds it."""
+    """What an instance says of its port. Without `node_red_pid` the launcher holds it; or, when it is `plain`, some
+    child of it does and the launcher does not say which."""
 
     launcher_pid: int
     node_red_pid: int | None
     port: int
+    plain: bool = False
 
 
 class Found(Enum):
@@ -105,7 +107,7 @@ class SocketGate:
         if entry is None or not entry.may_pass:
             return Found.SETTLED
         claim = _claim(entry)
-        proof, ours = await asyncio.to_thread(_prove, claim, self._proofs.get(instance_id))
+        proof, ours, node_red_pid = await asyncio.to_thread(_prove, claim, self._proofs.get(instance_id))
         if not entry.may_pass or self._observed.entry(instance_id) is not entry or _claim(entry) != claim:
             return Found.OURS  # another Node-RED meanwhile: look at that one
         if proof is None and not ours:
@@ -114,7 +116,7 @@ class SocketGate:
         if proof is None:
             return Found.OURS
         self._raise(instance_id, proof)
-        self._tell(entry, claim)
+        self._tell(entry, claim.launcher_pid, node_red_pid)
         return Found.SETTLED
 
     def _raise(self, instance_id: str, proof: Proof) -> None:
@@ -123,11 +125,11 @@ class SocketGate:
             self._proofs[instance_id] = proof
             _write(flag, proof)
 
-    def _tell(self, entry: Entry, claim: Claim) -> None:
-        if claim.node_red_pid is not None:
-            self._observed.serving(entry.spec.id, claim.node_red_pid)
+    def _tell(self, entry: Entry, launcher_pid: int, node_red_pid: int | None) -> None:
+        if node_red_pid is not None:
+            self._observed.serving(entry.spec.id, node_red_pid)
         elif entry.held_by is None and (since := entry.holding_since) is not None:
-            self._observed.held(entry.spec.id, claim.launcher_pid)
+            self._observed.held(entry.spec.id, launcher_pid)
             message = f"No Node-RED took over within {self._hold_s:.0f} s; the instance's log says why."
             end = partial(self._observed.held_too_long, entry.spec.id, since, message)
             asyncio.get_running_loop().call_later(self._hold_s, end)
@@ -146,21 +148,29 @@ def _claim(entry: Entry) -> Claim:
     report, launcher_pid = entry.own_report, entry.observation.pid
     assert report is not None  # it may pass
     assert launcher_pid is not None
-    return Claim(launcher_pid, report.node_red_pid if entry.could_serve else None, entry.spec.node_red_port)
+    node_red_pid = report.node_red_pid if entry.could_serve else None
+    return Claim(launcher_pid, node_red_pid, entry.spec.node_red_port, report.plain)
 
 
-def _prove(claim: Claim, known: Proof | None) -> tuple[Proof | None, bool]:
-    """The proof for `claim`, or None; and whether what listens is at least the socket that was proven before."""
-    inode = sockets.listener_inode(claim.port)
+def _prove(claim: Claim, known: Proof | None) -> tuple[Proof | None, bool, int | None]:
+    """The proof for `claim`, or None; whether what listens is at least the socket that was proven before; and the
+    Node-RED that listens."""
+    # A published launcher lets Node-RED listen on all addresses.
+    inode = sockets.any_listener_inode(claim.port) if claim.plain else sockets.listener_inode(claim.port)
     if inode is None:
-        return None, False
+        return None, False, None
     proof = Proof(claim.launcher_pid, inode)
-    if claim.node_red_pid is None:
+    if claim.node_red_pid is None and not claim.plain:
         holds = proof == known or sockets.owns(claim.launcher_pid, inode)
-    else:
-        seen = stat(claim.node_red_pid)
-        holds = seen is not None and seen.ppid == claim.launcher_pid and sockets.owns(claim.node_red_pid, inode)
-    return proof if holds else None, proof == known
+        return proof if holds else None, proof == known, None
+    children = tree.children(claim.launcher_pid) if claim.plain else [claim.node_red_pid]
+    owner = next((pid for pid in children if pid is not None and _listens(pid, claim.launcher_pid, inode)), None)
+    return proof if owner is not None else None, proof == known, owner
+
+
+def _listens(pid: int, launcher_pid: int, inode: int) -> bool:
+    seen = stat(pid)
+    return seen is not None and seen.ppid == launcher_pid and sockets.owns(pid, inode)
 
 
 def _read(flag: Path) -> Proof | None:

@@ -20,10 +20,10 @@ class Wanted(Protocol):
 
 
 class Launchers(Protocol):
-    """The way to living launchers. Raises Unavailable."""
+    """The way to living launchers. Raises Unavailable. `command`: whether it is done, or will be told when it is."""
 
     async def info(self, at: InstanceSpec) -> LauncherReport: ...
-    async def command(self, at: InstanceSpec, command: str, generation: int | None = None) -> None: ...
+    async def command(self, at: InstanceSpec, command: str, generation: int | None = None) -> bool: ...
 
 
 class Orphans(Protocol):
@@ -40,3 +40,4 @@ class Settings(Struct, frozen=True):
     starts_at_most: int  # at a time, however idle the processors are
     workers: int = 8
     resync_s: float = 60.0
+    asks_new: bool = False  # launchers that were placed do not say by themselves that they are there

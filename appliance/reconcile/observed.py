@@ -11,11 +11,15 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Protocol
 
+from msgspec.structs import replace
+
 from appliance.events import Bus, Event
 from appliance.model import Desired, InstanceSpec, LauncherReport, LauncherState, Observation, Phase
 from appliance.reconcile import shown
-from appliance.reconcile.entry import Entry, Verdict, accepted
+from appliance.reconcile.entry import SERVING, Carried, Entry, Verdict, accepted
 from appliance.schema.instances import InstanceMeta, InstanceStatus
+
+PREPARING = (LauncherState.LOADING, LauncherState.INSTALLING)
 
 
 class Gate(Protocol):
@@ -74,14 +78,45 @@ class Observed:
             self._update(entry)
 
     def report(self, instance_id: str, report: LauncherReport) -> None:
-        """What a launcher says. Late words of an earlier launcher, or out of order, are ignored; `pid` 0 and `seq` 0
-        (launchers that do not send them) stand for the observed launcher and for the newest word."""
+        """What a launcher says. Late words of an earlier launcher, or out of order, are ignored; a `plain` one is taken
+        to be of the observed launcher, and the newest word."""
         entry = self._entries.get(instance_id)
-        if entry is None or (counted := accepted(entry, report)) is None:
+        if entry is None or (counted := accepted(entry, report, self._monotonic_s())) is None:
             return
         self._take(entry, counted)
         self._update(entry)
         self._reported(instance_id)
+
+    def placed(self, instance_id: str, pid: int | None, command_generation: int) -> None:
+        """A launcher was placed that starts as was wanted at this wish; later ones have to be told to it."""
+        if pid is not None and (entry := self._entries.get(instance_id)) is not None:
+            entry.carried = Carried(pid, command_generation)
+
+    def handed(self, instance_id: str, command_generation: int, *, done: bool) -> None:
+        """The wish was handed to its launcher; `done`: it said that it has carried it out."""
+        entry = self._entries.get(instance_id)
+        if entry is None or entry.carried is None or entry.report is None or not entry.report.plain:
+            return
+        carried = entry.carried
+        if done:
+            entry.carried = Carried(carried.pid, command_generation)
+        else:
+            entry.carried = Carried(carried.pid, carried.done, command_generation, self._monotonic_s())
+        entry.report = replace(entry.report, command_generation=entry.carried.done)
+        self._publish(entry)
+
+    def is_plain(self, instance_id: str) -> bool:
+        """Whether its launcher says its state and no more."""
+        entry = self._entries.get(instance_id)
+        return entry is not None and entry.own_report is not None and entry.own_report.plain
+
+    def takes(self, instance_id: str, command: str) -> bool:
+        """Whether its launcher is in a state in which it carries out this command: in the others a plain one answers
+        that all is well, and does nothing."""
+        entry = self._entries.get(instance_id)
+        report = entry.own_report if entry is not None else None
+        busy = PREPARING if command == "stop" else (*PREPARING, LauncherState.STARTING)
+        return report is not None and report.state not in busy
 
     def judged(self, instance_id: str, verdict: Verdict) -> None:
         """What the reconciler makes of it."""
@@ -145,6 +180,8 @@ class Observed:
             entry.hold_over = False
         elif entry.holding_since is None or old is None or old.pid != report.pid:
             entry.holding_since, entry.held_by, entry.hold_over = now_s, None, False
+        if report.plain and report.state not in SERVING:
+            entry.serving_pid = None  # the next Node-RED is another, and it does not say which
         entry.report = report
 
     def _update(self, entry: Entry) -> None:

@@ -64,7 +64,7 @@ def meta(entry: Entry, desired: Desired, since: datetime | None) -> InstanceMeta
         serving=entry.serving,
         gave_up=verdict.gave_up,
     )
-    reason, message = _why(entry)
+    reason, message = _why(entry, state)
     return InstanceMeta(
         state=state,
         versions=entry.report.versions if entry.report else {},
@@ -74,11 +74,18 @@ def meta(entry: Entry, desired: Desired, since: datetime | None) -> InstanceMeta
         restarts=verdict.restarts + entry.crashes,
         since=iso(since),
         launcher_pid=entry.observation.pid if entry.observation.phase is Phase.UP else None,
-        node_red_pid=report.node_red_pid if report else None,
+        node_red_pid=_node_red(entry),
     )
 
 
-def _why(entry: Entry) -> tuple[str, str]:
+def _node_red(entry: Entry) -> int | None:
+    report = entry.own_report
+    if report is None:
+        return None
+    return entry.serving_pid if report.plain else report.node_red_pid
+
+
+def _why(entry: Entry, state: str) -> tuple[str, str]:
     report = entry.own_report
     if entry.refused and entry.could_serve:
         return "port_not_ours", entry.refused
@@ -87,6 +94,8 @@ def _why(entry: Entry) -> tuple[str, str]:
     for said in (entry.verdict, report, entry.observation):
         if said is not None and said.reason:
             return said.reason, said.message
+    if state == "stopped" and report is not None and report.plain and entry.spec.desired is Desired.RUNNING:
+        return "node_red_ended", "Node-RED ended by itself, or could not be started; the instance's log says why"
     return "", ""
 
 

@@ -39,6 +39,7 @@ class ApplianceStatus(Wire):
     names: list[str]
     home: str
     ca_url: str = ""
+    access: str = "port"  # how instances are reached: "port", "host" or "path" (`ingress.mode`)
     ca_fingerprint: str = ""  # SHA-256, `AB:CD:…`; empty while there is no CA
 
 
@@ -72,6 +73,49 @@ class BoxStatus(Wire):
     instances: list[StatusInstance]
     host: HostStatus
     problems: list[Problem]
+
+
+class HostDisk(Wire):
+    """One file system that Weir uses."""
+
+    path: str
+    total_bytes: int
+    free_bytes: int
+    read_only: bool
+
+
+class HostCertificate(Wire):
+    """`what`: `certificate` of the web server, or the `authority` that signed it. `until` is ISO 8601."""
+
+    what: str
+    until: str
+    days_left: int
+    names: list[str] = []
+
+
+class Machine(Wire):
+    """`GET /api/v1/box/machine`. What this machine does not tell is null, or an empty list.
+
+    `load`: of the last 1, 5 and 15 minutes. `throttled`: why the processor is slowed down now; `was_throttled`: since
+    the machine was started. `clock_synced`: whether a time service has set the clock.
+    """
+
+    system: str
+    cpus: int
+    load: list[float]
+    memory_total_bytes: int
+    memory_available_bytes: int
+    swap_total_bytes: int
+    swap_free_bytes: int
+    disks: list[HostDisk]
+    certificates: list[HostCertificate]
+    uptime_s: float
+    throttled: list[str] = []
+    was_throttled: list[str] = []
+    sensor: str = ""
+    temperature_c: float | None = None
+    temperature_limit_c: float | None = None
+    clock_synced: bool | None = None
 
 
 class BoxName(Wire):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Struct, UnsetType, field
 from msgspec import Meta as MsgMeta
 
 from appliance.schema.common import Body, Links, Meta, Page, Wire
@@ -86,6 +86,84 @@ class ChangeApplication(Body):
 
     name: str | UnsetType = UNSET
     description: str | UnsetType = UNSET
+
+
+class ApplicationsQuery(Struct, kw_only=True):
+    """What comes along with each application; at most `associations_limit` of each kind."""
+
+    associations_limit: Annotated[int, MsgMeta(ge=0, le=1000)] | None = field(default=None, name="associationsLimit")
+    include_instances: bool = field(default=True, name="includeInstances")
+    include_application_devices: bool = field(default=True, name="includeApplicationDevices")
+    exclude_owner_filtering: bool = field(default=False, name="excludeOwnerFiltering")
+
+
+class StatesQuery(Struct, kw_only=True):
+    """At most `associations_limit` instances of each application."""
+
+    associations_limit: Annotated[int, MsgMeta(ge=0, le=1000)] | None = field(default=None, name="associationsLimit")
+
+
+class InstanceSummary(Wire):
+    """An instance in an application's list."""
+
+    id: str
+    name: str
+    safe_name: str
+    url: str
+    created_at: str
+    updated_at: str
+    flow_last_updated_at: str | None
+    links: Links
+
+
+class TeamApplication(Wire):
+    """An application with what is in it; of devices, groups and pipelines this version has none."""
+
+    id: str
+    name: str
+    description: str
+    created_at: str
+    updated_at: str
+    links: Links
+    instance_count: int
+    snapshot_count: int
+    device_count: int = 0
+    device_group_count: int = 0
+    pipeline_count: int = 0
+    instances: list[InstanceSummary] | UnsetType = UNSET
+    devices: list[Any] | UnsetType = UNSET
+
+
+class TeamApplications(Wire):
+    """`GET /teams/:id/applications`."""
+
+    count: int
+    applications: list[TeamApplication]
+
+
+class SearchQuery(Struct, kw_only=True):
+    """`team` is looked through for what has the text `query` in its name."""
+
+    team: str
+    query: str = ""
+
+
+class FoundThing(Wire, omit_defaults=True):
+    """What a search found: `object` is `instance` or `application`."""
+
+    object: str
+    id: str
+    name: str
+    links: Links
+    description: str | None = None
+    url: str | None = None
+    application: dict[str, str] | None = None
+    meta: InstanceMeta | None = None
+
+
+class SearchResults(Wire):
+    count: int
+    results: list[FoundThing]
 
 
 class LiveInstance(Wire):

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from msgspec import Raw, Struct, field
 
-from appliance.schema.common import Body, Links, Meta, Wire
+from appliance.schema.common import Body, Links, Meta, Page, Wire
 from appliance.schema.resources import Figures
 from appliance.schema.users import ApplicationSummary
 
@@ -85,6 +85,15 @@ class TeamInstances(Wire):
     meta: Meta
     count: int
     projects: list[Instance]
+
+
+class TeamInstancesQuery(Page, kw_only=True):
+    """`sort`: name, createdAt, updatedAt, application.name or flowLastUpdatedAt. `state`: only those that
+    are in one of these."""
+
+    state: list[str] = []
+    include_meta: bool | None = field(default=None, name="includeMeta")
+    order_by_most_recent_flows: bool = field(default=False, name="orderByMostRecentFlows")
 
 
 class InstanceStatus(Wire):

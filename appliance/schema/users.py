@@ -89,6 +89,12 @@ class ForgotPassword(Body):
     email: str
 
 
+class GivenToken(Body):
+    """A code that was sent to a person."""
+
+    token: str
+
+
 class Register(Body):
     """`POST /account/register`."""
 
@@ -136,6 +142,17 @@ class UserTeams(Wire):
     meta: Meta
     count: int
     teams: list[UserTeam]
+
+
+class OwnPermissions(Wire):
+    """`GET /user/permissions`: what the credential allows, for clients that offer only what will be answered.
+
+    `permissions`: the lowest role by name; `teams`: the caller's role by team id. `admin` may everything listed.
+    """
+
+    admin: bool
+    permissions: dict[str, int]
+    teams: dict[str, int]
 
 
 class TeamSummary(Wire):

@@ -13,9 +13,10 @@ from appliance.events import Event
 from appliance.model import Subject
 from appliance.schema.box import BoxName, BoxNames
 from appliance.services.context import Context, Recorder
-from appliance.store import box
+from appliance.store import box, instances
 from appliance.store.engine import Tx
 from appliance.system import tls
+from appliance.system.access import access_of
 from appliance.system.tls import AcceptedName, parse_name
 
 log = logging.getLogger(__name__)
@@ -44,6 +45,7 @@ class AcceptedNames:
         self._own: tuple[AcceptedName, ...] = ()
         self._read_at = -OWN_KEPT_S
         self._added: tuple[AcceptedName, ...] = ()
+        self._written: Sequence[str] = ()  # what `authorities` says; empty: to be made anew
 
     def __call__(self) -> list[AcceptedName]:
         return list(dict.fromkeys((*self.own(), *self._added)))
@@ -53,19 +55,24 @@ class AcceptedNames:
         if time.monotonic() - self._read_at >= OWN_KEPT_S:
             self._own = tuple(tls.accepted_names(self._config, self._host(), addresses=self._addresses()))
             self._read_at = time.monotonic()
+            self._written = ()
         return self._own
 
     def accept(self, added: Sequence[AcceptedName]) -> None:
         """From now on these are the added ones."""
         self._added = tuple(added)
+        self._written = ()
 
     def authorities(self) -> Sequence[str]:
-        """As browsers write them to the platform."""
-        return [name.authority(self.https_port) for name in self()]
+        """As browsers write them to the platform. Asked several times for each row of a list."""
+        self.own()
+        if not self._written:
+            self._written = tuple(name.authority(self.https_port) for name in self())
+        return self._written
 
     def source(self, name: AcceptedName) -> str:
         """Who names it: `config`, `box` or `added`."""
-        if name in {parse_name(text) for text in self._config.ingress.names}:
+        if name in tls.configured_names(self._config):
             return "config"
         return "box" if name in self.own() else "added"
 
@@ -83,6 +90,7 @@ class Accepted:
         self._context = context
         self._audit = audit
         self._names = names
+        self._access = access_of(context.config)
         context.bus.listen(self._hear)
 
     async def load(self) -> None:
@@ -116,11 +124,22 @@ class Accepted:
         known = self._names.find(name, _read(kept))
         if known is not None:
             return known
+        self._check_free(tx, name)
         if len(kept) >= MOST:
             hint = "Remove one that is not needed: weir name list, then weir name remove NAME."
             raise Invalid(f"{MOST} names have been added; there can't be more.", code="too_many_names", hint=hint)
         self._keep(tx, subject, [*kept, written(name)], {"old": None, "new": written(name), "dif": "created"})
         return name
+
+    def _check_free(self, tx: Tx, name: AcceptedName) -> None:
+        """The platform's names come first in nginx: an instance that has this one would be unreachable."""
+        label, _, _ = name.name.partition(".")
+        if name.name == self._access.own_host(label) and instances.name_taken(tx, label):
+            raise Conflict(
+                f"{name.name} is the address of the instance '{label}'.",
+                code="name_taken",
+                hint=f"Choose another name, or rename the instance: weir instance set {label} name=OTHER",
+            )
 
     def _remove(self, tx: Tx, subject: Subject, name: AcceptedName, own: AcceptedName | None) -> None:
         kept = box.names(tx)
@@ -152,7 +171,7 @@ class Accepted:
 
     def _fixed(self, own: AcceptedName) -> Conflict:
         if self._names.source(own) == "config":
-            hint = "Take it out of ingress.names in config.toml and start the box again."
+            hint = "Take it out of ingress.names (or ingress.domain) in config.toml and start the box again."
             return Conflict(f"{written(own)} is named in config.toml.", code="name_not_added", hint=hint)
         hint = "It follows this machine's host name and addresses by itself; localhost always stays."
         return Conflict(f"{written(own)} is a name of the box itself.", code="name_not_added", hint=hint)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from appliance.errors import Conflict
 from appliance.services.context import Context
+from appliance.system.access import PATH, access_of, bare
 
 INSTANCES = 1000  # numbers of the port table
 
@@ -15,6 +17,7 @@ class Addresses:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._listen = context.config.listen
+        self._access = access_of(context.config)
 
     def platform(self) -> str:
         """The platform in a browser, without a slash at the end."""
@@ -29,14 +32,31 @@ class Addresses:
         """The `links.self` of a resource."""
         return f"{self.platform()}/api/v1/{path}"
 
-    def host(self) -> str:
-        """The first accepted name without a port."""
-        name = self._context.names()[0]
-        return name if name.endswith("]") or ":" not in name else name.rpartition(":")[0]
+    def host(self, safe_name: str) -> str:
+        """The host name of an instance, without a port: its own, else the first accepted name."""
+        return self._access.own_host(safe_name) or bare(self._context.names()[0])
 
-    def instance(self, number: int) -> str:
-        """Instance `number` in a browser, without a slash at the end."""
-        return f"https://{self.host()}:{self.public(number)}"
+    def instance(self, number: int, safe_name: str) -> str:
+        """An instance in a browser, without a slash at the end: what its flows' pages begin with."""
+        return self._access.bases(self._context.names()[:1], number, safe_name)[0]
+
+    def path(self, safe_name: str) -> str:
+        """What all paths of an instance begin with, without a slash at the end; mostly empty."""
+        return self._access.path(safe_name)
+
+    def restarts_when_renamed(self) -> bool:
+        """Whether an instance serves at a path that is made of its name."""
+        return self._access.mode == PATH
+
+    def check_name(self, safe_name: str) -> None:
+        """Raises Conflict `invalid_project_name` when the instance's host name would be one of the platform's."""
+        own = self._access.own_host(safe_name)
+        if own and own in map(bare, self._context.names()):
+            raise Conflict(
+                f"'{safe_name}' can't be the name of an instance: {own} is the platform itself.",
+                code="invalid_project_name",
+                hint="Choose another name, for example: line-1.",
+            )
 
     def platform_port(self) -> int:
         """The port that browsers use for the platform."""

@@ -81,9 +81,13 @@ def _shown(row: ApplicationRow) -> dict[str, object]:
 
 
 def _check(row: ApplicationRow) -> None:
-    if not row.name or len(row.name) > NAME_LENGTH or len(row.description) > DESCRIPTION_LENGTH:
+    if (
+        not (row.name and row.name.isprintable())
+        or len(row.name) > NAME_LENGTH
+        or len(row.description) > DESCRIPTION_LENGTH
+    ):
         raise Invalid(
-            f"An application needs a name of at most {NAME_LENGTH} characters "
+            f"An application needs a name of at most {NAME_LENGTH} printable characters "
             f"and a description of at most {DESCRIPTION_LENGTH}.",
             code="invalid_application_name",
             hint="Choose another name.",

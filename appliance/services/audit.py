@@ -13,12 +13,12 @@ from appliance.model import Role, Subject
 from appliance.schema.audit import AuditEntry, AuditPage, AuditScope, AuditTrigger
 from appliance.schema.common import AuditQuery, Meta
 from appliance.services import palette
+from appliance.services.associations import associations
 from appliance.services.context import Context
 from appliance.services.meter import Meter
 from appliance.services.notifications import tell
 from appliance.store import audience, audit, instances
 from appliance.store.engine import Tx
-from appliance.store.instances import InstanceRow
 from appliance.store.values import iso
 
 DEFAULT_LIMIT = 100
@@ -46,7 +46,10 @@ _LEFT_OUT = ("event", "user", "path", "timestamp", "__launcherLog", "level", "us
 _NOT_A_NAME = "unknown"
 # What people are told of, and as which notification.
 TOLD = {"crashed": "instance-crashed", "safe-mode": "instance-safe-mode"}
-SOURCES = {"launcher": "launcher", "node_red": "node-red"}
+# A published launcher shares its token with its flows: what "published" says may be what a flow says.
+SOURCES = {"launcher": "launcher", "node_red": "node-red", "published": "published"}
+# Whose word on a crash is kept with its log, and told to people: the only one there is.
+_OF_CRASHES = ("launcher", "published")
 
 
 class Audit:
@@ -110,7 +113,7 @@ class Audit:
                 return
             self._node_event(tx, instance_id, event, report, kind, known_by)
             if crowded:
-                audit.trim(tx, instance_id, SOURCES["node_red"], REPORTS_KEPT)
+                audit.trim(tx, instance_id, SOURCES["node_red" if kind == "launcher" else kind], REPORTS_KEPT)
 
         await self._context.store.write(work)
 
@@ -125,38 +128,39 @@ class Audit:
         most = min(max(query.limit or DEFAULT_LIMIT, 1), LARGEST_LIMIT)
         rows = await self._context.store.read(lambda tx: audit.page(tx, wanted, before=before, limit=most))
         following = str(rows[-1].seq) if len(rows) == most else None
-        return AuditPage(meta=Meta(next_cursor=following), count=len(rows), log=[_entry(row) for row in rows])
+        log = [_entry(row) for row in rows]
+        named = associations(log, self._context.base_url())
+        return AuditPage(meta=Meta(next_cursor=following), count=len(log), log=log, associations=named)
 
     def _node_event(
         self, tx: Tx, instance_id: str, event: str, report: dict[str, Any], kind: str, request_id: str | None
     ) -> None:
-        row = instances.get(tx, instance_id)
-        if row is None:
+        found = instances.named(tx, instance_id)
+        if found is None:
             raise NotFound("There is no such instance.")
-        at = self._context.now_ms()
-        changed = palette.after(row.settings, event, report)
-        if changed is not None:
-            instances.set_settings(tx, instance_id, changed, at=at)
+        (called, team_id), at = found, self._context.now_ms()
+        if event in palette.EVENTS:
+            _keep_palette(tx, instance_id, event, report, at)
         user_id = _user_id(report)
-        name = audit.member_name(tx, user_id, row.team_id) if user_id else None
+        name = audit.member_name(tx, user_id, team_id) if user_id else None
         new = audit.NewEntry(
             at=at,
             event="project.start-failed" if event == "start-failed" else event,
             scope_type="project",
             scope_id=instance_id,
-            team_id=row.team_id,
+            team_id=team_id,
             instance_id=instance_id,
             user_id=user_id if name else None,
             username=name,
             # A flow can send what it likes with this token, so nobody is named as the one who did it.
             trigger_type="system" if kind == "launcher" else "unknown",
             source=SOURCES.get(kind, kind),
-            body={"project": {"id": row.id, "name": row.name}, **_kept(report), **_last_lines(event, kind, report)},
+            body={"project": {"id": instance_id, "name": called}, **_kept(report), **_last_lines(event, kind, report)},
         )
         self._write(tx, new, request_id)
-        if kind == "launcher" and event in TOLD:
-            _tell_members(tx, event, row, at)
-        if event == "crashed" and kind == "launcher":
+        if kind in _OF_CRASHES and event in TOLD:
+            _tell_members(tx, event, instance_id, at)
+        if event == "crashed" and kind in _OF_CRASHES:
             audit.forget(tx, instance_id, event, new.source or "", "log", CRASHES_KEPT)
 
     def _write(self, tx: Tx, new: audit.NewEntry, request_id: str | None = None) -> None:
@@ -164,8 +168,20 @@ class Audit:
         tx.after_commit(Event("audit", new.scope_id or new.scope_type, new.team_id, {"event": new.event}))
 
 
-def _tell_members(tx: Tx, event: str, row: InstanceRow, at: int) -> None:
-    """Those who can do something about it. Only a launcher's word counts here: a flow could cry all day."""
+def _keep_palette(tx: Tx, instance_id: str, event: str, report: dict[str, Any], at: int) -> None:
+    """What the editor installed or removed belongs to the instance from now on."""
+    row = instances.get(tx, instance_id)
+    changed = palette.after(row.settings, event, report) if row is not None else None
+    if changed is not None:
+        instances.set_settings(tx, instance_id, changed, at=at)
+
+
+def _tell_members(tx: Tx, event: str, instance_id: str, at: int) -> None:
+    """Those who can do something about it. Only a launcher's word counts here: a flow could cry all day; one under a
+    published launcher can, and it is one unread notice of its own instance."""
+    row = instances.get(tx, instance_id)
+    if row is None:
+        return
     data = {"instance": {"id": row.id, "name": row.name}, "team": {"id": row.team_id, "name": row.team_name}}
     for user_id in audience.of_team(tx, row.team_id, least=Role.MEMBER):
         tell(tx, user_id, TOLD[event], f"{TOLD[event]}:{row.id}", data, at=at)
@@ -222,7 +238,7 @@ def _known_by(kind: str, request_id: str | None) -> str | None:
 def _last_lines(event: str, kind: str, report: dict[str, Any]) -> dict[str, Any]:
     """The end of the log that a launcher sends with a crash: the newest lines that fit."""
     entries = report.get("__launcherLog")
-    if event != "crashed" or kind != "launcher" or not isinstance(entries, list):
+    if event != "crashed" or kind not in _OF_CRASHES or not isinstance(entries, list):
         return {}
     kept: list[dict[str, Any]] = []
     room = CRASH_LOG_BYTES

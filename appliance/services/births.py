@@ -55,6 +55,7 @@ class Births:
     async def create(self, subject: Subject, body: CreateInstance) -> InstanceRow:
         """The new instance, wanted running; see `Instances.create` for what is raised."""
         name = names.check_name(body.name)
+        self._addresses.check_name(names.safe_name(name))
         limit = self._context.config.limits.json_bytes
         given = await documents.off_loop(memoryview(body.flows).nbytes, imports.read, body.flows, limit)
         for _ in range(ATTEMPTS):

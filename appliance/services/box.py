@@ -14,8 +14,9 @@ from msgspec import Struct
 
 from appliance.errors import Internal
 from appliance.model import Subject
-from appliance.schema.box import ApplianceStatus, BoxStatus, HostStatus, Problem, StatusInstance
+from appliance.schema.box import ApplianceStatus, BoxStatus, HostStatus, Machine, Problem, StatusInstance
 from appliance.schema.instances import Instance
+from appliance.services import machine
 from appliance.services.conditions import Condition, Conditions
 from appliance.services.context import Context
 from appliance.services.health.health import Health
@@ -99,6 +100,10 @@ class Box:
         """What is wrong: with the box for administrators, with an instance for all who may see it."""
         return (await self.status(subject)).problems
 
+    async def machine(self) -> Machine:
+        """The machine in more detail than the status has, for people who look at it now."""
+        return await asyncio.to_thread(machine.read, self._context.home, self._context.clock())
+
     async def watch(self) -> None:
         """Look for ever, so that people are told of a full disk before they ask."""
         await self._health.run()
@@ -123,6 +128,7 @@ class Box:
             names=list(self._context.names()),
             home=str(self._context.home.root),
             ca_url=f"{self._context.base_url()}/ca.crt",
+            access=self._context.config.ingress.mode,
             ca_fingerprint=fingerprint,
         )
 

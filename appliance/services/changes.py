@@ -20,10 +20,12 @@ from appliance.services import (
     hashes,
     imports,
     names,
+    published,
     setting_rules,
     supervision,
     team_limits,
 )
+from appliance.services.addresses import Addresses
 from appliance.services.context import Context, Recorder, record_of_instance
 from appliance.services.environment import Vault
 from appliance.store import catalogue, instances
@@ -47,8 +49,16 @@ class Outcome(Struct, frozen=True):
 class Changes:
     """Carries out `PUT /projects/:id`. `built` says whether a stack is on this box; it looks at files."""
 
-    def __init__(self, context: Context, *, audit: Recorder, built: Callable[[StackRow], Awaitable[bool]]) -> None:
+    def __init__(
+        self,
+        context: Context,
+        *,
+        audit: Recorder,
+        built: Callable[[StackRow], Awaitable[bool]],
+        addresses: Addresses,
+    ) -> None:
         self._context = context
+        self._addresses = addresses
         self._audit = audit
         self._built = built
 
@@ -102,24 +112,58 @@ class Changes:
         row = instances.get(tx, instance_id)
         if row is None:
             raise NotFound("There is no such instance.", hint="See: weir instance list")
-        _check_state(row, body)
+        self._check_state(row, body)
         at, notes = self._context.now_ms(), list[str]()
-        updates = _rename(tx, row, body.name, at) if body.name is not None else []
+        updates = self._rename(tx, row, body.name, at) if body.name is not None else []
+        moved = bool(updates) and self._moves(row, body.name or "", notes)
         if body.launcher_settings is not None:
             updates += _supervise(tx, row, body.launcher_settings, at)
             notes.append(NOTE)
+            if self._context.config.launcher.command and (said := published.note(body.launcher_settings)):
+                notes.append(said)
         if body.settings is not None:
             updates += self._set(tx, row, body.settings, at, notes)
         if updates:
             self._record(tx, "project.settings.updated", subject, row, {"updates": updates})
         placed = self._replace(tx, subject, row, body, at, notes)
         copied = self._copy(tx, subject, row, body, at, notes)
-        if placed or copied:
+        if placed or copied or moved:
             up = row.desired is not Desired.SUSPENDED
-            instances.wish(tx, row.id, row.desired, at=at, placed_anew=placed and up, command=copied and up)
+            command = (copied or moved) and up
+            instances.wish(tx, row.id, row.desired, at=at, placed_anew=placed and up, command=command)
         if updates or placed or copied:
             tx.after_commit(Event("instance.changed", row.id, row.team_id, {"id": row.id}))
-        return Outcome(placed or copied, " ".join(notes))
+        return Outcome(placed or copied or moved, " ".join(notes))
+
+    def _check_state(self, row: InstanceRow, body: ChangeInstance) -> None:
+        if row.desired is Desired.DELETING:
+            hint = "Create a new one when it is gone."
+            raise Conflict("The instance is being deleted.", code="invalid_state", hint=hint)
+        if body.hostname and body.hostname.lower() != self._addresses.host(row.safe_name):
+            raise Invalid(
+                "This box chooses the host names of instances: <name>.<ingress.domain> in the access mode host.",
+                hint="Leave 'hostname' out, or rename the instance; nothing was changed.",
+            )
+
+    def _rename(self, tx: Tx, row: InstanceRow, wanted: str, at: int) -> list[dict[str, Any]]:
+        name = names.check_name(wanted)
+        if name == row.name:
+            return []
+        safe_name = names.safe_name(name)
+        if safe_name != row.safe_name:
+            self._addresses.check_name(safe_name)
+            if instances.name_taken(tx, safe_name):
+                raise names.taken(name)
+        instances.rename(tx, row.id, name, safe_name, at=at)
+        return [_update("name", row.name, name)]
+
+    def _moves(self, row: InstanceRow, wanted: str, notes: list[str]) -> bool:
+        """Tell where a renamed instance is reached from now on; whether it must restart for that."""
+        after = self._addresses.instance(row.number, names.safe_name(wanted.strip()))
+        if after == self._addresses.instance(row.number, row.safe_name):
+            return False
+        notes.append(f"Its address is {after}/ from now on; bookmarks and programs have to be changed.")
+        return self._addresses.restarts_when_renamed() and row.desired is Desired.RUNNING
 
     def _set(self, tx: Tx, row: InstanceRow, given: dict[str, Any], at: int, notes: list[str]) -> list[dict[str, Any]]:
         own = {key: value for key, value in given.items() if key != "env"}
@@ -198,15 +242,6 @@ def differences(before: dict[str, Any], after: dict[str, Any]) -> list[dict[str,
     return told + environment.differences(before.get("env"), after.get("env"))
 
 
-def _check_state(row: InstanceRow, body: ChangeInstance) -> None:
-    if row.desired is Desired.DELETING:
-        raise Conflict("The instance is being deleted.", code="invalid_state", hint="Create a new one when it is gone.")
-    if body.hostname:
-        raise Invalid(
-            "This box gives an instance no host name of its own.", hint="Leave 'hostname' out; nothing was changed."
-        )
-
-
 def _type(tx: Tx, row: InstanceRow, wanted: str | None) -> TypeRow | None:
     if wanted is None:
         return None
@@ -235,17 +270,6 @@ def _stack(tx: Tx, row: InstanceRow, kind: TypeRow | None, wanted: str | None) -
             hint="Name a stack of that type together with it: weir stack list",
         )
     return stack
-
-
-def _rename(tx: Tx, row: InstanceRow, wanted: str, at: int) -> list[dict[str, Any]]:
-    name = names.check_name(wanted)
-    if name == row.name:
-        return []
-    safe_name = names.safe_name(name)
-    if safe_name != row.safe_name and instances.name_taken(tx, safe_name):
-        raise names.taken(name)
-    instances.rename(tx, row.id, name, safe_name, at=at)
-    return [_update("name", row.name, name)]
 
 
 def _supervise(tx: Tx, row: InstanceRow, given: dict[str, Any], at: int) -> list[dict[str, Any]]:

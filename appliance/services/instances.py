@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import builtins
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,7 +21,7 @@ from appliance.model import Desired, InstanceSpec, LauncherReport, LauncherState
 from appliance.schema import instances as wire
 from appliance.schema.common import Page, moment
 from appliance.schema.resources import Figures
-from appliance.services import changes, deleted, names, settings, views, wishes
+from appliance.services import changes, deleted, names, published, settings, views, wishes
 from appliance.services.addresses import Addresses
 from appliance.services.births import Births
 from appliance.services.changes import Changes
@@ -36,6 +36,14 @@ from appliance.store.instances import InstanceRow
 Poke = Callable[[str], None]
 LONGEST_TEXT = 2000
 MOST_VERSIONS = 16
+# What lists of instances can be sorted by (platform model §1).
+_SORTS: dict[str, Callable[[InstanceRow], Any]] = {
+    "name": lambda row: row.name.lower(),
+    "createdAt": lambda row: row.created_at,
+    "updatedAt": lambda row: row.updated_at,
+    "application.name": lambda row: row.application_name.lower(),
+    "flowLastUpdatedAt": lambda row: row.flow_updated_at or 0,
+}
 
 
 class Live(Protocol):
@@ -74,7 +82,7 @@ class Instances:
         self._live = live
         self._addresses = Addresses(context)
         self._poke = poke
-        self._changes = Changes(context, audit=audit, built=stacks.built)
+        self._changes = Changes(context, audit=audit, built=stacks.built, addresses=self._addresses)
         self._births = Births(context, audit=audit, addresses=self._addresses, probe=probe)
         self._versions: dict[str, dict[str, str]] = {}
 
@@ -91,24 +99,30 @@ class Instances:
     async def check_name(self, name: str) -> None:
         """Raises what `create` would raise for this name."""
         checked = names.check_name(name)
+        self._addresses.check_name(names.safe_name(checked))
         if await self._context.store.read(lambda tx: instances.name_taken(tx, names.safe_name(checked))):
             raise names.taken(checked)
 
     async def list(self, subject: Subject) -> wire.Instances:
         """All instances the subject may see, oldest first."""
         rows = await self._context.store.read(lambda tx: _visible(tx, subject))
-        return wire.Instances(count=len(rows), instances=[self._view(row) for row in rows])
+        return wire.Instances(count=len(rows), instances=self._views(rows))
 
-    async def team_list(self, team_id: str, page: Page | None = None) -> wire.TeamInstances:
-        """A page of a team's instances, oldest first."""
+    async def team_list(
+        self, team_id: str, page: Page | None = None, *, states: Collection[str] = ()
+    ) -> wire.TeamInstances:
+        """A page of a team's instances, oldest first unless sorted; with `states`, those that show one of these now.
+        Raises Invalid for a foreign cursor and an unknown field."""
         rows = await self._context.store.read(lambda tx: instances.of_teams(tx, [team_id]))
-        meta, found = page_of(rows, page, id_of=lambda row: row.id, text_of=lambda row: row.name)
-        return wire.TeamInstances(meta=meta, count=len(found), projects=[self._view(row) for row in found])
+        if states:
+            rows = [row for row in rows if self._view(row).meta.state in states]
+        meta, found = page_of(rows, page, id_of=lambda row: row.id, text_of=lambda row: row.name, sorts=_SORTS)
+        return wire.TeamInstances(meta=meta, count=len(found), projects=self._views(found))
 
     async def application_list(self, application_id: str) -> wire.ApplicationInstances:
         """All instances of an application, oldest first."""
         rows = await self._context.store.read(lambda tx: instances.of_application(tx, application_id))
-        return wire.ApplicationInstances(count=len(rows), instances=[self._view(row) for row in rows])
+        return wire.ApplicationInstances(count=len(rows), instances=self._views(rows))
 
     async def get(self, instance_id: str) -> wire.Instance:
         """The instance. Raises NotFound."""
@@ -176,15 +190,17 @@ class Instances:
             raise wishes.suspended()
         if row.desired is Desired.DELETING:
             raise NotFound("The instance is being deleted.")
-        return settings.document(row, self._place(row), self._context.box, ours=kind == "launcher")
+        document = settings.document(row, self._place(row), self._context.box, ours=kind == "launcher")
+        if kind == "published":
+            return published.document(document, settings.memory_mb(row.stack_properties))
+        return document
 
     async def report_state(self, instance_id: str, body: wire.UpdateState) -> None:
         """Take in what a launcher says of itself; versions are kept when they changed.
 
         Raises Invalid for a state that no launcher has.
         """
-        spec = await self.spec(instance_id) if body.command_generation is None else None
-        report = _report(body, spec, self._context.clock())
+        report = _report(body, self._context.clock())
         self._live.report(instance_id, report)
         if report.versions and self._versions.get(instance_id) != report.versions:
             await self._context.store.write(lambda tx: instances.set_versions(tx, instance_id, report.versions))
@@ -262,16 +278,21 @@ class Instances:
             return {}
         return {"info": {"kept": str(self._deleted / deleted.file_name(row.name, at))}}
 
-    def _view(self, row: InstanceRow) -> wire.Instance:
+    def _views(self, rows: Sequence[InstanceRow]) -> builtins.list[wire.Instance]:
+        parts = views.Parts(self._addresses)
+        return [self._view(row, parts) for row in rows]
+
+    def _view(self, row: InstanceRow, parts: views.Parts | None = None) -> wire.Instance:
         meta = self._live.meta(row.id, row.desired)
-        return views.instance(row, meta, self._addresses, self._resources(row.id))
+        return views.instance(row, meta, self._addresses, self._resources(row.id), parts)
 
     def _place(self, row: InstanceRow) -> settings.Place:
         addresses, authority = self._addresses, self._context.home.tls / "ca.crt"
         return settings.Place(
             forge_url=addresses.platform(),
             appliance_url=addresses.appliance(),
-            instance_url=addresses.instance(row.number),
+            instance_url=views.base(row, addresses),
+            path=addresses.path(row.safe_name),
             root_dir=str(self._context.home.instances),
             node_red_port=addresses.node_red(row.number),
             public_port=addresses.public(row.number),
@@ -312,24 +333,24 @@ def _drop(tx: Tx, row: InstanceRow) -> None:
         tx.after_commit(Event("instance.removed", row.id, row.team_id, {"id": row.id}))
 
 
-def _report(body: wire.UpdateState, spec: InstanceSpec | None, now: datetime) -> LauncherReport:
-    """A launcher that does not number its reports (0: the newest) and commands is taken to be up to date."""
+def _report(body: wire.UpdateState, now: datetime) -> LauncherReport:
+    """A launcher that does not number its reports is a published one: its word is the newest, and `plain`."""
     try:
         state = LauncherState(body.state)
     except ValueError as error:
         known = ", ".join(LauncherState)
         raise Invalid(f"'{body.state[:40]}' is not a state of a launcher.", hint=f"It is one of: {known}.") from error
-    carried_out = spec.command_generation if spec is not None else 0
     return LauncherReport(
         state=state,
         seq=body.seq or 0,
         pid=body.pid or 0,
         node_red_pid=body.node_red_pid,
-        command_generation=body.command_generation if body.command_generation is not None else carried_out,
+        command_generation=body.command_generation or 0,
         versions={key[:32]: value[:64] for key, value in list(body.versions.items())[:MOST_VERSIONS]},
         reason=body.reason[:64],
         message=body.message[:LONGEST_TEXT],
         at=moment(body.at) or now,
         holding=body.holding,
         next_try_at=moment(body.next_try_at),
+        plain=body.command_generation is None,
     )

@@ -30,6 +30,7 @@ from appliance.store.engine import Tx
 from appliance.store.ids import new_id
 from appliance.store.oauth import ClientRow, RequestRow
 from appliance.store.tokens import Kind, TokenRow
+from appliance.system.access import access_of
 
 REQUEST_LIFE = timedelta(minutes=5)
 CODE_LIFE = timedelta(minutes=1)
@@ -69,6 +70,7 @@ class OAuth:
 
     def __init__(self, context: Context) -> None:
         self._context = context
+        self._access = access_of(context.config)
 
     async def begin(self, query: Mapping[str, str], accepted_names: Sequence[str]) -> AuthRequest:
         """Check an authorization request and keep it for five minutes.
@@ -112,9 +114,9 @@ class OAuth:
         if client is None or instance is None:
             raise OAuthError("invalid_request", "The client is not known; the instance may have been restarted.")
         redirect_uri = query.get("redirect_uri", "")
-        port = self._context.config.listen.public_base + instance.number
         where = ("", HTTP_CALLBACK) if _uses(query.get("scope", "")) else (http_admin_root(instance), CALLBACK)
-        if redirect_uri not in allowed(names, port, *where):
+        bases = self._access.bases(names, instance.number, instance.safe_name)
+        if redirect_uri not in allowed(bases, *where):
             raise OAuthError("invalid_request", "The redirect URI is not one of this instance on this box.")
         _check_query(query, redirect_uri)
         request = RequestRow(

@@ -13,6 +13,10 @@ _VERSION = re.compile(r"(?:[~^=]|[<>]=?)?[0-9A-Za-z*][0-9A-Za-z.*+-]{0,63}", re.
 _LONGEST_NAME = 214
 
 
+# What Node-RED reports when the list may have changed.
+EVENTS = frozenset({"nodes.install", "nodes.remove", "modules.install"})
+
+
 def after(settings: dict[str, Any], event: str, report: dict[str, Any]) -> dict[str, Any] | None:
     """The instance's settings after what Node-RED reported, or None when they stay as they are."""
     name = report.get("module")

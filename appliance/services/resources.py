@@ -36,7 +36,9 @@ _GROWN = 1.1  # a peak that is a tenth higher is worth a write
 
 
 class Launchers(Protocol):
-    """The part of the launcher client that is used here. Both raise Unavailable."""
+    """The part of the launcher client that is used here. Raises Unavailable."""
+
+    pushes_resources: bool
 
     async def samples(
         self, at: LauncherAddress, *, since: int | None = None, limit: int | None = None
@@ -177,8 +179,8 @@ class Resources:
     async def _ask(self, instance_id: str) -> None:
         """An instance that runs and has not said anything: the appliance is younger than it."""
         spec = await self._instances.spec(instance_id)
-        if spec is None or self._latest.of(instance_id) is not None:
-            return
+        if spec is None or self._latest.of(instance_id) is not None or not self._launchers.pushes_resources:
+            return  # figures that nobody renews would soon be wrong
         with contextlib.suppress(Unavailable):
             found = (await self._launchers.samples(spec, limit=1)).resources
             if found and self._latest.of(instance_id) is None:

@@ -60,9 +60,12 @@ DEFAULT_POLICY: dict[str, Any] = {
 }
 """What an instance may not change; what is not named it may."""
 
+# Features that a launcher asks about and that this box does not have.
+_ABSENT = ("projectComms", "teamBroker", "tables", "teamNPM")
 # Not part of Node-RED's settings, or made below.
 _APART = frozenset({"env", "localAuth", "emailAlerts"})
 _ROOT = re.compile(r"[0-9a-z_/-]*", re.ASCII | re.IGNORECASE)
+_ADMIN_ROOT = "httpAdminRoot"
 _MEMORY = re.compile(r"[1-9][0-9]{0,6}", re.ASCII)
 
 
@@ -72,6 +75,7 @@ class Place(Struct, frozen=True):
     forge_url: str  # the platform in a browser, no slash at the end
     appliance_url: str  # the platform for launchers, on this box
     instance_url: str  # the instance in a browser, without httpAdminRoot
+    path: str  # what all its paths begin with; a part of instance_url
     root_dir: str
     node_red_port: int
     public_port: int
@@ -89,8 +93,13 @@ def merge(template: Mapping[str, Any], policy: Mapping[str, Any], own: Mapping[s
 
 def http_admin_root(row: InstanceRow) -> str:
     """The editor's path: empty, or `/x` without a slash at the end."""
-    root = merge(row.template_settings, row.template_policy, row.settings).get("httpAdminRoot")
-    return _root(root)
+    # Alone: lists of instances ask this of every row.
+    template, own = (_only(settings, _ADMIN_ROOT) for settings in (row.template_settings, row.settings))
+    return _root(merge(template, row.template_policy, own).get(_ADMIN_ROOT))
+
+
+def _only(settings: Mapping[str, Any], key: str) -> dict[str, Any]:
+    return {key: settings[key]} if key in settings else {}
 
 
 def memory_mb(stack_properties: Mapping[str, Any]) -> int | None:
@@ -127,8 +136,8 @@ def document(row: InstanceRow, place: Place, box: BoxSecrets, *, ours: bool) -> 
         "auditURL": f"{place.appliance_url}/logging",
         "state": row.desired.value,
         "stack": row.stack_properties,
-        "settings": _node_red(row, merged),
-        "features": dict.fromkeys(("shared-library", "projectComms", "teamBroker", "tables", "teamNPM"), False),
+        "settings": _node_red(row, merged, place.path),
+        "features": {"shared-library": True, **dict.fromkeys(_ABSENT, False)},
         **supervision.document(row.launcher_settings),
     }
     return {**answer, "weir": _weir(row, place)} if ours else answer
@@ -157,6 +166,7 @@ def _weir(row: InstanceRow, place: Place) -> dict[str, Any]:
         "name": row.name,
         "platformPort": place.platform_port,
         "publicPort": place.public_port,
+        "path": place.path,
         "desired": (Desired.STOPPED if row.desired is Desired.STOPPED else Desired.RUNNING).value,
         "commandGeneration": row.command_generation,
         "stack": row.stack_name,
@@ -166,9 +176,9 @@ def _weir(row: InstanceRow, place: Place) -> dict[str, Any]:
     }
 
 
-def _node_red(row: InstanceRow, merged: Mapping[str, Any]) -> dict[str, Any]:
+def _node_red(row: InstanceRow, merged: Mapping[str, Any], path: str) -> dict[str, Any]:
     settings = {key: value for key, value in merged.items() if key not in _APART}
-    settings["httpAdminRoot"] = _root(merged.get("httpAdminRoot"))
+    settings["httpAdminRoot"] = path + _root(merged.get("httpAdminRoot"))
     # It has always made a settings file that Node-RED cannot load (instance protocol, L21).
     settings["header"] = {key: value for key, value in _table(merged, "header").items() if key != "url"}
     settings["palette"] = _palette(row, merged)
@@ -192,14 +202,13 @@ def _palette(row: InstanceRow, merged: Mapping[str, Any]) -> dict[str, Any]:
 def _environment(row: InstanceRow, place: Place, box: BoxSecrets) -> dict[str, str]:
     listed = (row.template_settings.get("env"), row.settings.get("env"))
     values = environment.delivered(*listed, Vault(box, row.template_id), Vault(box, row.id))
-    return {**values, **of_platform(row, place.instance_url)}
+    return {**values, **of_platform(row, place.instance_url + http_admin_root(row))}
 
 
-def of_platform(row: InstanceRow, instance_url: str) -> dict[str, str]:
+def of_platform(row: InstanceRow, editor_url: str) -> dict[str, str]:
     """The variables that the platform gives every instance."""
     names = {"INSTANCE_ID": row.id, "INSTANCE_NAME": row.name, "PROJECT_ID": row.id, "PROJECT_NAME": row.name}
-    url = instance_url + http_admin_root(row)
-    return {**{f"FF_{key}": value for key, value in names.items()}, "FF_INSTANCE_URL": url}
+    return {**{f"FF_{key}": value for key, value in names.items()}, "FF_INSTANCE_URL": editor_url}
 
 
 def _merge(under: Mapping[str, Any], policy: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

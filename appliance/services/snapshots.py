@@ -51,6 +51,10 @@ class Snapshots:
         self._audit = audit
         self._limit = context.config.limits.json_bytes
 
+    async def counts(self, team_id: str) -> dict[str, int]:
+        """How many snapshots a team has, by application; those without are left out."""
+        return await self._context.store.read(lambda tx: snapshots.counts(tx, team_id))
+
     async def create(self, subject: Subject, instance_id: str, body: wire.CreateSnapshot) -> wire.Snapshot:
         """Keep what the platform has stored, or the flows that the body brings.
 

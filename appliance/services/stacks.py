@@ -20,6 +20,12 @@ from appliance.store.values import iso
 
 R = TypeVar("R", catalogue.StackRow, catalogue.TypeRow)
 Find = Callable[[str], StackRef | None]
+# What lists of the catalogue can be sorted by.
+_SORTS: dict[str, Callable[[Any], Any]] = {
+    "name": lambda row: row.name.lower(),
+    "createdAt": lambda row: row.created_at,
+    "active": lambda row: row.active,
+}
 
 
 class Stacks:
@@ -47,7 +53,9 @@ class Stacks:
         """Stacks of the box, oldest first: those that are `active`, `inactive`, or `all`. Raises Invalid."""
         rows = _filtered(await self._store.read(catalogue.all_stacks), shown)
         built = await self.resolve_all({build_name(row.name, row.properties) for row in rows})
-        meta, found = page_of(rows, page, id_of=lambda row: row.id, text_of=lambda row: f"{row.name} {row.label}")
+        meta, found = page_of(
+            rows, page, id_of=lambda row: row.id, text_of=lambda row: f"{row.name} {row.label}", sorts=_SORTS
+        )
         stacks = [self._stack(row, built=built[build_name(row.name, row.properties)] is not None) for row in found]
         return StackList(meta=meta, count=len(stacks), stacks=stacks)
 
@@ -61,7 +69,7 @@ class Stacks:
     async def templates(self, page: Page | None = None) -> Templates:
         """Templates of the box, oldest first."""
         rows = await self._store.read(catalogue.all_templates)
-        meta, found = page_of(rows, page, id_of=lambda row: row.id, text_of=lambda row: row.name)
+        meta, found = page_of(rows, page, id_of=lambda row: row.id, text_of=lambda row: row.name, sorts=_SORTS)
         return Templates(meta=meta, count=len(found), templates=[self._template(row) for row in found])
 
     async def template(self, key: str) -> Template:
@@ -74,7 +82,8 @@ class Stacks:
     async def types(self, page: Page | None = None, *, shown: str | None = "all") -> InstanceTypes:
         """Instance types of the box in their order: those that are `active`, `inactive`, or `all`. Raises Invalid."""
         rows = _filtered(await self._store.read(catalogue.types), shown)
-        meta, found = page_of(rows, page, id_of=lambda row: row.id, text_of=lambda row: row.name)
+        sorts = {**_SORTS, "order": lambda row: row.position}
+        meta, found = page_of(rows, page, id_of=lambda row: row.id, text_of=lambda row: row.name, sorts=sorts)
         return InstanceTypes(meta=meta, count=len(found), types=[_type(row) for row in found])
 
     async def type(self, key: str) -> InstanceType:

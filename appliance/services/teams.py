@@ -142,9 +142,9 @@ class Teams:
     async def create_application(self, subject: Subject, body: CreateApplication) -> Application:
         """Raises Invalid for a bad name, NotFound for the team."""
         name = body.name.strip()
-        if not name or len(name) > NAME_LENGTH or len(body.description) > DESCRIPTION_LENGTH:
+        if not (name and name.isprintable()) or len(name) > NAME_LENGTH or len(body.description) > DESCRIPTION_LENGTH:
             raise Invalid(
-                f"An application needs a name of at most {NAME_LENGTH} characters "
+                f"An application needs a name of at most {NAME_LENGTH} printable characters "
                 f"and a description of at most {DESCRIPTION_LENGTH}.",
                 code="invalid_application_name",
                 hint="Choose another name.",

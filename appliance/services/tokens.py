@@ -13,7 +13,7 @@ from msgspec import Struct
 from appliance.auth.secrets import SEALED_FOR_CREDENTIALS, new_token, token_hash
 from appliance.errors import Conflict, NotFound, Unauthorized
 from appliance.events import Event
-from appliance.model import Subject
+from appliance.model import RunGrant, Subject
 from appliance.schema.instances import BootGrant
 from appliance.services.context import Context, Recorder
 from appliance.store import instances, oauth, teams, tokens
@@ -95,6 +95,17 @@ class Tokens:
         await self._context.store.write(work)
         return ticket
 
+    async def mint_run(self, instance_id: str, generation: int) -> RunGrant:
+        """What a launcher needs that can't trade a ticket: one token for it and its Node-RED, good until the next one
+        is minted. What earlier launchers of the instance held ends now. Raises NotFound."""
+        now = self._context.now_ms()
+
+        def work(tx: Tx) -> RunGrant:
+            tokens.drop_tickets(tx, instance_id)
+            return self._begin_run(tx, Kind.PUBLISHED, instance_id, generation, now)
+
+        return await self._context.store.write(work)
+
     async def boot(self, ticket: str, instance: str, pid: int, proof: str = "") -> BootGrant:
         """Trade a ticket for all that a launcher needs; what earlier launchers of the instance held ends now.
 
@@ -153,7 +164,8 @@ class Tokens:
         tokens.spend(tx, ticket.id, now, shown)
         return self._grant(tx, instance_id, ticket.generation or 0, now)
 
-    def _grant(self, tx: Tx, instance_id: str, generation: int, now: int) -> BootGrant:
+    def _begin_run(self, tx: Tx, kind: Kind, instance_id: str, generation: int, now: int) -> RunGrant:
+        """A new token of this kind and a new client; what earlier launchers of the instance held ends."""
         team_id = teams.team_of(tx, "instance", instance_id)
         sealed = instances.sealed_secret(tx, instance_id)
         if team_id is None or sealed is None:
@@ -164,15 +176,25 @@ class Tokens:
         oauth.add_client(
             tx, client_id=client_id, secret_hash=token_hash(client_secret), instance_id=instance_id, at=now
         )
-        return BootGrant(
-            token=self._add_run_token(tx, Kind.LAUNCHER, instance_id, generation, now),
-            node_red_token=self._add_run_token(tx, Kind.NODE_RED, instance_id, generation, now),
+        return RunGrant(
+            token=self._add_run_token(tx, kind, instance_id, generation, now),
             client_id=client_id,
             client_secret=client_secret,
             credential_secret=self._context.box.unseal(SEALED_FOR_CREDENTIALS, instance_id, sealed),
+            team_id=team_id,
+        )
+
+    def _grant(self, tx: Tx, instance_id: str, generation: int, now: int) -> BootGrant:
+        run = self._begin_run(tx, Kind.LAUNCHER, instance_id, generation, now)
+        return BootGrant(
+            token=run.token,
+            node_red_token=self._add_run_token(tx, Kind.NODE_RED, instance_id, generation, now),
+            client_id=run.client_id,
+            client_secret=run.client_secret,
+            credential_secret=run.credential_secret,
             api_secret=self.api_secret(instance_id, generation),
             spool_key=self._context.box.derive("launcher-spool", instance_id),
-            team_id=team_id,
+            team_id=run.team_id,
         )
 
     def _add_run_token(self, tx: Tx, kind: Kind, instance_id: str, generation: int, now: int) -> str:
@@ -194,7 +216,7 @@ class Tokens:
 def _subject(holder: Holder) -> Subject | None:
     """Whom a token stands for; None when it is not for requests or its user is kept out."""
     token = holder.token
-    if token.kind in (Kind.LAUNCHER, Kind.NODE_RED, Kind.HTTP):
+    if token.kind in (Kind.LAUNCHER, Kind.NODE_RED, Kind.PUBLISHED, Kind.HTTP):
         return Subject(kind=token.kind.value, instance_id=token.instance_id, team_id=holder.team_id, token_id=token.id)
     if holder.suspended or holder.username is None:
         return None

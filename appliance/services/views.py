@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -17,25 +18,50 @@ from appliance.services.stacks import build_name
 from appliance.store.instances import InstanceRow
 from appliance.store.values import iso
 
+T = TypeVar("T")
 
-def instance(row: InstanceRow, meta: InstanceMeta, addresses: Addresses, resources: Figures | None = None) -> Instance:
-    """The whole instance; hidden variables and passwords are left out."""
+
+class Parts:
+    """What instances of one answer have in common, made once: their team, application, stack and template."""
+
+    def __init__(self, addresses: Addresses) -> None:
+        self._addresses = addresses
+        self._made: dict[tuple[object, str], Any] = {}
+
+    def get(self, make: Callable[[InstanceRow, Addresses], T], key: str, row: InstanceRow) -> T:
+        """What `make` says of the thing `key` of this row, or said of another row with the same."""
+        found: T | None = self._made.get((make, key))
+        if found is None:
+            found = self._made[make, key] = make(row, self._addresses)
+        return found
+
+
+def instance(
+    row: InstanceRow,
+    meta: InstanceMeta,
+    addresses: Addresses,
+    resources: Figures | None = None,
+    parts: Parts | None = None,
+) -> Instance:
+    """The whole instance; hidden variables and passwords are left out. `parts`: those of the answer it is a part of."""
+    parts = parts or Parts(addresses)
+    editor_url = base(row, addresses) + settings.http_admin_root(row)
     own: dict[str, Any] = {"palette": {"modules": []}, "env": [], **settings.public(row.settings)}
-    own["env"] = own["env"] + environment.of_platform(settings.of_platform(row, addresses.instance(row.number)))
+    own["env"] = own["env"] + environment.of_platform(settings.of_platform(row, editor_url))
     return Instance(
         id=row.id,
         name=row.name,
         safe_name=row.safe_name,
-        url=url(row, addresses),
-        hostname=addresses.host(),
+        url=editor_url,
+        hostname=addresses.host(row.safe_name),
         created_at=iso(row.created_at),
         updated_at=iso(row.updated_at),
         links=_links(addresses, "projects", row.id),
-        application=_application(row, addresses),
-        team=_team(row, addresses),
+        application=parts.get(_application, row.application_id, row),
+        team=parts.get(_team, row.team_id, row),
         project_type=Named(id=row.type_id, name=row.type_name),
-        stack=_stack(row, addresses),
-        template=_template(row, addresses),
+        stack=parts.get(_stack, row.stack_id, row),
+        template=parts.get(_template, row.template_id, row),
         settings=own,
         launcher_settings=supervision.effective(row.launcher_settings),
         meta=msgspec.structs.replace(meta, versions=meta.versions or row.versions),
@@ -51,9 +77,9 @@ def reduced(shown: Instance) -> Instance:
     return msgspec.structs.replace(shown, settings={"env": shown.settings["env"]}, launcher_settings={})
 
 
-def url(row: InstanceRow, addresses: Addresses) -> str:
-    """The editor in a browser, without a slash at the end."""
-    return addresses.instance(row.number) + settings.http_admin_root(row)
+def base(row: InstanceRow, addresses: Addresses) -> str:
+    """The instance in a browser, without a slash at the end and without `httpAdminRoot`."""
+    return addresses.instance(row.number, row.safe_name)
 
 
 def spec(row: InstanceRow, stack: StackRef | None, addresses: Addresses) -> InstanceSpec:

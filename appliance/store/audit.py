@@ -91,6 +91,24 @@ def _statement(scope: str, *, event: bool, name: bool) -> Select[Any]:
     return statement.order_by(_a.seq.desc()).limit(bindparam("most"))
 
 
+# An event of which a scope has no more entries than these is rare: they are looked at one by one for a name. The index
+# of names would lead through all that this person ever did.
+FEW = 2000
+
+
+def _common(scope: str) -> Select[Any]:
+    """A row when the scope has more than FEW entries of an event. Walks an index, reads no entry."""
+    return select(_a.seq).where(*_scoped(scope, name=False), _a.event == bindparam("named")).offset(FEW).limit(1)
+
+
+def _of_rare(scope: str) -> Select[Any]:
+    """Entries of a rare event and a name."""
+    statement = select(audit).where(*_scoped(scope, name=False), _a.seq < bindparam("before"))
+    # coalesce: so that the index of names is none for this statement.
+    statement = statement.where(_a.event == bindparam("named"), func.coalesce(_a.username, "") == bindparam("by"))
+    return statement.order_by(_a.seq.desc()).limit(bindparam("most"))
+
+
 SCOPES = ("team", "project", "platform", "application", "user", "box")
 # Every statement there is, so that each is compiled once.
 STATEMENTS = {
@@ -99,6 +117,8 @@ STATEMENTS = {
     for event in (False, True)
     for name in (False, True)
 }
+_INDEXED = ("team", "project")  # by event
+_RARE = {scope: (_common(scope), _of_rare(scope)) for scope in _INDEXED}
 NEWEST = 2**62  # larger than any seq
 
 
@@ -155,7 +175,11 @@ def page(tx: Tx, wanted: Filter, *, before: int | None, limit: int) -> list[Entr
         params["by"] = wanted.username
     rows: list[Row] = []
     for event in wanted.events or (None,):
-        rows += tx.all(STATEMENTS[key], **params, **({"named": event} if event else {}))
+        statement = STATEMENTS[key]
+        if event and wanted.username is not None and wanted.scope in _INDEXED:
+            common, of_rare = _RARE[wanted.scope]
+            statement = statement if tx.one(common, of=wanted.id, named=event) else of_rare
+        rows += tx.all(statement, **params, **({"named": event} if event else {}))
     rows.sort(key=lambda row: -int(row["seq"]))
     return [_entry(row) for row in rows[:limit]]
 

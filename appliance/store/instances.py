@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from msgspec import Struct
@@ -88,12 +88,13 @@ class ApplicationRow(Struct, frozen=True):
     team_name: str
 
 
-_JSON = frozenset(
-    (
-        *("settings", "launcher_settings", "versions", "team_properties"),
-        *("stack_properties", "template_settings", "template_policy"),
-    )
-)
+# Positions in a row of `_joined`, whose columns are the fields of InstanceRow in their order.
+_FIELDS = InstanceRow.__struct_fields__
+_OWN_AT = [_FIELDS.index(name) for name in ("settings", "launcher_settings", "versions")]
+_SHARED_AT = [
+    _FIELDS.index(name) for name in ("team_properties", "stack_properties", "template_settings", "template_policy")
+]
+_DESIRED_AT = _FIELDS.index("desired")
 
 _i = instances.c
 
@@ -126,6 +127,7 @@ _OF_TEAMS = _joined().where(_i.team_id.in_(bindparam("teams", expanding=True))).
 _OF_APPLICATION = _joined().where(_i.application_id == bindparam("application")).order_by(_i.seq)
 _ONE = _joined().where(_i.id == bindparam("key"))
 _BY_NAME = select(_i.id, _i.team_id).where(or_(_i.id == bindparam("key"), _i.safe_name == bindparam("safe")))
+_OWNER = select(_i.name, _i.team_id).where(_i.id == bindparam("key"))
 _TEAM_OF = select(_i.team_id).where(_i.id == bindparam("key"))
 _NAME_TAKEN = select(_i.id).where(_i.safe_name == bindparam("safe"))
 _NUMBERS = select(_i.number)
@@ -212,19 +214,25 @@ def get(tx: Tx, instance_id: str) -> InstanceRow | None:
     return _instance(row) if row else None
 
 
+def named(tx: Tx, instance_id: str) -> tuple[str, str] | None:
+    """Name and team id of the instance, or None: what most audit entries need of it."""
+    row = tx.one(_OWNER, key=instance_id)
+    return (row["name"], row["team_id"]) if row else None
+
+
 def every(tx: Tx) -> list[InstanceRow]:
     """All instances of the box, oldest first."""
-    return [_instance(row) for row in tx.all(_ALL)]
+    return _instances(tx.all(_ALL))
 
 
 def of_teams(tx: Tx, team_ids: Iterable[str]) -> list[InstanceRow]:
     """All instances of these teams, oldest first."""
-    return [_instance(row) for row in tx.all(_OF_TEAMS, teams=sorted(team_ids))]
+    return _instances(tx.all(_OF_TEAMS, teams=sorted(team_ids)))
 
 
 def of_application(tx: Tx, application_id: str) -> list[InstanceRow]:
     """All instances of an application, oldest first."""
-    return [_instance(row) for row in tx.all(_OF_APPLICATION, application=application_id)]
+    return _instances(tx.all(_OF_APPLICATION, application=application_id))
 
 
 def locate(tx: Tx, name_or_id: str) -> tuple[str, str] | None:
@@ -327,10 +335,27 @@ def clash(error: Conflict) -> str:
     return next((name for name in ("safe_name", "number") if f"instances.{name}" in error.message), "")
 
 
-def _instance(row: Row) -> InstanceRow:
-    values = {key: from_json(row[key]) if key in _JSON else row[key] for key in row.keys()}  # noqa: SIM118
-    values["desired"] = Desired(values["desired"])
-    return InstanceRow(**values)
+def _instances(rows: list[Row]) -> list[InstanceRow]:
+    """Many of them have the same team, stack and template: each text is decoded once."""
+    decoded: dict[str, Any] = {}
+
+    def decode(text: str) -> Any:
+        found = decoded.get(text)
+        if found is None:
+            found = decoded[text] = from_json(text)
+        return found
+
+    return [_instance(row, decode) for row in rows]
+
+
+def _instance(row: Row, shared: Callable[[str], Any] = from_json) -> InstanceRow:
+    values = list(row)  # in the order of the fields
+    for at in _OWN_AT:
+        values[at] = from_json(values[at])
+    for at in _SHARED_AT:
+        values[at] = shared(values[at])
+    values[_DESIRED_AT] = Desired(values[_DESIRED_AT])
+    return InstanceRow(*values)
 
 
 def _application(row: Row) -> ApplicationRow:

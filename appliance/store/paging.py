@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import string
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -82,8 +82,7 @@ class Listing:
     def _read_numbered(self, tx: Tx, want: Want, most: int, params: dict[str, Any]) -> Found:
         statement = self._numbered.get((want.sort, want.down))
         if statement is None:
-            known = ", ".join(sorted(name for name, _ in self._numbered if name))
-            raise Invalid(f"This list can't be sorted by '{str(want.sort)[:40]}'.", hint=f"Known: {known or 'none'}.")
+            raise unknown_sort(str(want.sort), (name for name, _ in self._numbered if name))
         skipped = min(((want.number or 1) - 1) * most, NEWEST)
         rows = tx.all(statement, most=most, skipped=skipped, **params)
         counted = tx.one(self._count, **params)
@@ -94,8 +93,19 @@ class Listing:
             return NEWEST if self._newest_first else 0
         row = tx.one(self._seq, after=after)
         if row is None:
-            raise Invalid("The cursor is not one of this list.", hint="Take 'next_cursor' of the page before, or none.")
+            raise foreign_cursor()
         return int(row["seq"])
+
+
+def unknown_sort(wanted: str, known: Iterable[str]) -> Invalid:
+    """The error for a field that a list can't be sorted by."""
+    fields = ", ".join(sorted(set(known))) or "none"
+    return Invalid(f"This list can't be sorted by '{wanted[:40]}'.", hint=f"Known: {fields}.")
+
+
+def foreign_cursor() -> Invalid:
+    """The error for a cursor that no row of the list has."""
+    return Invalid("The cursor is not one of this list.", hint="Take 'next_cursor' of the page before, or none.")
 
 
 def _contains(columns: Sequence[ColumnElement[Any]]) -> ColumnElement[bool]:

@@ -87,6 +87,12 @@ _CHANGE = (
     .values(name=bindparam("called"), description=bindparam("text"), updated_at=bindparam("at"))
 )
 _DELETE = delete(snapshots).where(_s.id == bindparam("key"))
+_COUNTS = (
+    select(instances.c.application_id, func.count().label("count"))
+    .select_from(snapshots.join(instances, instances.c.id == _s.instance_id))
+    .where(instances.c.team_id == bindparam("team"))
+    .group_by(instances.c.application_id)
+)
 _AUTOMATIC = select(_s.id).where(_s.instance_id == bindparam("instance"), _s.automatic == 1).order_by(_s.seq.desc())
 
 
@@ -141,6 +147,11 @@ def team_of(tx: Tx, snapshot_id: str) -> str | None:
     """The team of the instance it is of."""
     row = tx.one(_TEAM_OF, key=snapshot_id)
     return str(row["team_id"]) if row else None
+
+
+def counts(tx: Tx, team_id: str) -> dict[str, int]:
+    """How many the instances of a team have, by the application they are in."""
+    return {str(row["application_id"]): int(row["count"]) for row in tx.all(_COUNTS, team=team_id)}
 
 
 def size(tx: Tx, instance_id: str) -> tuple[int, int]:

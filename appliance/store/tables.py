@@ -304,6 +304,20 @@ library = Table(
     UniqueConstraint("instance_id", "type", "name"),
 )
 
+team_library = Table(
+    "team_library",
+    metadata,
+    _seq(),
+    _id(),
+    Column("team_id", String(10), _to("teams.id"), nullable=False),
+    Column("type", String(64), nullable=False),
+    Column("name", String(1024), nullable=False),
+    Column("meta", Text, nullable=False, default="{}"),
+    Column("body", Text, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    UniqueConstraint("team_id", "name", "type"),
+)
+
 tokens = Table(
     "tokens",
     metadata,
@@ -374,12 +388,7 @@ audit = Table(
     Index("ix_audit_team_event", "team_id", "event", "seq"),
     Index("ix_audit_instance_event", "instance_id", "event", "seq"),
     Index("ix_audit_username", "username", "seq"),
-    Index(
-        "ix_audit_request",
-        "instance_id",
-        "request_id",
-        unique=True,
-        sqlite_where=text("request_id IS NOT NULL"),
-        postgresql_where=text("request_id IS NOT NULL"),
-    ),
+    # PostgreSQL would hold the rows without a request id too, which are no equals to it; a filter named for it here
+    # would load its dialect into every process: 2 MB and 50 ms.
+    Index("ix_audit_request", "instance_id", "request_id", unique=True, sqlite_where=text("request_id IS NOT NULL")),
 )

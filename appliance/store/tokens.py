@@ -18,6 +18,7 @@ class Kind(StrEnum):
     PERSONAL = "personal"
     LAUNCHER = "launcher"
     NODE_RED = "node_red"
+    PUBLISHED = "published"  # of a launcher that shares one token with its Node-RED
     EDITOR = "editor"
     EDITOR_REFRESH = "editor_refresh"
     TICKET = "ticket"
@@ -26,7 +27,7 @@ class Kind(StrEnum):
     HTTP = "http"  # opens the HTTP endpoints of an instance's flows, and nothing else
 
 
-OF_A_RUN = (Kind.LAUNCHER, Kind.NODE_RED, Kind.EDITOR, Kind.EDITOR_REFRESH)
+OF_A_RUN = (Kind.LAUNCHER, Kind.NODE_RED, Kind.PUBLISHED, Kind.EDITOR, Kind.EDITOR_REFRESH)
 OF_EDITORS = (Kind.EDITOR, Kind.EDITOR_REFRESH)
 
 

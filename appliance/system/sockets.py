@@ -6,6 +6,8 @@ import socket
 import struct
 from pathlib import Path
 
+from appliance.system import sockdiag
+
 PROC = Path("/proc")
 _LISTEN = "0A"
 
@@ -58,10 +60,41 @@ def free_port(*, host: str = "127.0.0.1") -> int:
 
 def listener_inode(port: int, host: str = "127.0.0.1") -> int | None:
     """The inode of the socket that listens on exactly `host:port`; None without one, or when several share it."""
-    address = f"{struct.unpack('<I', socket.inet_aton(host))[0]:08X}:{port:04X}"
-    rows = (line.split() for line in _lines(PROC / "net/tcp"))
-    inodes = [int(row[9]) for row in rows if row[1] == address and row[3] == _LISTEN]
+    wanted = socket.inet_aton(host)
+    inodes = [inode for address, inode in _listeners(port) if address == wanted]
     return inodes[0] if len(inodes) == 1 else None
+
+
+def any_listener_inode(port: int) -> int | None:
+    """The inode of the one socket that a connection to loopback reaches at `port`, on whichever address it listens;
+    None without one, or when several could be meant."""
+    wanted = (socket.inet_aton("127.0.0.1"), bytes(4), bytes(16))
+    found = [*_listeners(port), *_listeners(port, socket.AF_INET6)]
+    inodes = [inode for address, inode in found if address in wanted]
+    return inodes[0] if len(inodes) == 1 else None
+
+
+def _listeners(port: int, family: socket.AddressFamily = socket.AF_INET) -> list[tuple[bytes, int]]:
+    """Address and inode of what listens on `port`."""
+    try:
+        return sockdiag.listeners(port, family)
+    except OSError:  # no such kernel module, or a sandbox around us: slowly then
+        return table_listeners(port, family)
+
+
+def table_listeners(port: int, family: socket.AddressFamily = socket.AF_INET) -> list[tuple[bytes, int]]:
+    """The same as `sockdiag.listeners`, from the kernel's table of all connections: milliseconds."""
+    table = PROC / ("net/tcp6" if family == socket.AF_INET6 else "net/tcp")
+    suffix = f":{port:04X}"
+    rows = (line.split() for line in _lines(table))
+    return [(_address(row[1]), int(row[9])) for row in rows if row[1].endswith(suffix) and row[3] == _LISTEN]
+
+
+def _address(local: str) -> bytes:
+    """`0100007F:1F90`, words in the machine's own order, as `inet_pton` makes it."""
+    raw = bytes.fromhex(local.partition(":")[0])
+    words = struct.unpack(f">{len(raw) // 4}I", raw)
+    return struct.pack(f"={len(words)}I", *words)
 
 
 def owns(pid: int, inode: int) -> bool:

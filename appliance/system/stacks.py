@@ -239,9 +239,9 @@ class _Build:
         for file in ("package.json", "package-lock.json"):
             shutil.copyfile(self.definition / file, directory / file)
         finished = nodejs.run(
-            [runtime.node, runtime.npm, *_NPM_CI],
+            [runtime.node, runtime.npm, *NPM_CI],
             cwd=directory,
-            env=nodejs.environment(self.home, runtime, _patience()),
+            env=nodejs.environment(self.home, runtime, patience()),
             deadline_s=_INSTALL_DEADLINE_S,
             line=_Counter(directory / "package-lock.json", self.report).line,
         )
@@ -292,10 +292,10 @@ class _Build:
         self.target.chmod(0o555)
 
 
-_NPM_CI = ("ci", "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=http", "--no-progress")
+NPM_CI = ("ci", "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=http", "--no-progress")
 
 
-def _patience() -> dict[str, str]:
+def patience() -> dict[str, str]:
     """npm's own defaults wait a minute and more before they say that there is no network."""
     wanted = {"npm_config_fetch_retry_mintimeout": "2000", "npm_config_fetch_retry_maxtimeout": "10000"}
     return {k: v for k, v in wanted.items() if k not in os.environ and k.upper() not in os.environ}

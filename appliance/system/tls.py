@@ -119,11 +119,21 @@ def accepted_names(config: Config, host: str, *, addresses: Sequence[str] | None
 
     `addresses` are the box's own; read from the kernel when None. Raises Invalid for a wrong configured name.
     """
-    found = [parse_name(text) for text in config.ingress.names]
+    found = configured_names(config)
     found += [name for text in (host, f"{host.split('.')[0]}.local") if (name := _of_box(text)) is not None]
     own = box_addresses() if addresses is None else addresses
     found += [AcceptedName(text) for text in (*own, "localhost", "127.0.0.1", "::1")]
     return list(dict.fromkeys(found))
+
+
+def configured_names(config: Config) -> list[AcceptedName]:
+    """Those of config.toml; in the access mode `host` the domain of the instances is the platform's last.
+
+    Raises Invalid for a wrong one.
+    """
+    ingress = config.ingress
+    domain = [ingress.domain] if ingress.mode == "host" and ingress.domain else []
+    return [parse_name(text) for text in (*ingress.names, *domain)]
 
 
 def _of_box(text: str) -> AcceptedName | None:

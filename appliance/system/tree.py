@@ -38,6 +38,19 @@ def launchers(directory: Path) -> dict[Identity, dict[str, str]]:
     return found
 
 
+def arguments(process: Identity) -> list[str]:
+    """The command line of a living process; empty when it is gone."""
+    found = [word.decode(errors="replace") for word in _arguments(process.pid)]
+    now = stat(process.pid)
+    return found if now is not None and now.start_time == process.start_time else []
+
+
+def children(pid: int) -> list[int]:
+    """The processes that `pid` has started itself and that live; none when that can't be seen."""
+    found = [int(word) for task in _tasks(pid) for word in _read(pid, f"task/{task}/children").split()]
+    return sorted(found)
+
+
 def grown(known: Iterable[Identity], directory: Path) -> set[Identity]:
     """The living of `known`, all that carry the label, all that descend from these or share a session with one."""
     processes = _ours()
@@ -86,6 +99,13 @@ async def _signal_and_wait(members: Iterable[Identity | None], number: signal.Si
     finally:
         for process in opened:
             process.close()
+
+
+def _tasks(pid: int) -> list[str]:
+    try:
+        return [entry.name for entry in (PROC / str(pid) / "task").iterdir()]
+    except OSError:
+        return []
 
 
 def _ours() -> dict[int, Stat]:

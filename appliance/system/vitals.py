@@ -60,6 +60,13 @@ class Heat(Struct, frozen=True):
     limit_c: float
 
 
+class Throttling(Struct, frozen=True):
+    """Why the processor is slower than it could be: now, and at some time since the machine was started."""
+
+    now: tuple[str, ...] = ()
+    since_start: tuple[str, ...] = ()
+
+
 class Listener(Struct, frozen=True):
     """Who listens on a port. `pid` None: a process that this account may not look at."""
 
@@ -189,6 +196,30 @@ def _trip(zone: Path, number: int) -> float | None:
     except (OSError, ValueError):
         return None
     return limit if kind in ("hot", "critical") and 40 < limit < 150 else None
+
+
+# Bits of the Raspberry Pi's firmware; the same 16 bits higher are those since the start
+# (https://www.raspberrypi.com/documentation/computers/os.html#get_throttled).
+_THROTTLED = ("too little voltage", "frequency capped", "throttled", "soft temperature limit")
+
+
+def throttling() -> Throttling:
+    """As the firmware of a Raspberry Pi, or else the kernel for other processors, tells it."""
+    bits = _number(SYS / "devices/platform/soc/soc:firmware/get_throttled", 16)
+    if bits is not None:
+        named = [(1 << at, word) for at, word in enumerate(_THROTTLED)]
+        return Throttling(
+            tuple(word for bit, word in named if bits & bit), tuple(word for bit, word in named if bits & bit << 16)
+        )
+    counts = (SYS / "devices/system/cpu").glob("cpu[0-9]*/thermal_throttle/package_throttle_count")
+    return Throttling(since_start=("too hot",) if any(_number(each, 10) for each in counts) else ())
+
+
+def _number(file: Path, base: int) -> int | None:
+    try:
+        return int(file.read_text().strip(), base)
+    except (OSError, ValueError):
+        return None
 
 
 def listeners(ports: Iterable[int]) -> list[Listener]:

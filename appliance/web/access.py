@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from appliance.auth.permissions import PERMISSIONS, Permission, demand, demand_scope
+from appliance.auth.permissions import OF_EDITORS, PERMISSIONS, Permission, demand, demand_scope
 from appliance.errors import Forbidden, NotFound
 from appliance.model import Role, Subject
 
@@ -34,7 +34,10 @@ class Access:
             # Before anything is looked up, and without: what others are called is nobody's business.
             params = _oneself(subject, params)
             _demand_on_box(permission, subject, own=params["id"] == subject.user_id)
-        if route.on in ("none", "user", "body"):
+        if route.on in ("none", "user", "body", "query"):
+            return params
+        if route.auth == "library" and subject.kind != "user":
+            await self._demand_of_editor(permission, params["id"], subject)
             return params
         kind, thing, params = await self._named(route, subject, params)
         own = subject.user_id is not None and params.get("user") == subject.user_id
@@ -58,6 +61,10 @@ class Access:
         await self._demand(permission, "application", body.application_id, subject)
         return body
 
+    async def check_query(self, route: Route, subject: Subject, query: Any) -> None:
+        """The same for routes that name the team in the query."""
+        await self._demand(PERMISSIONS[str(route.permission)], "team", query.team, subject)
+
     async def _demand(
         self, permission: Permission, kind: str, thing: str, subject: Subject, *, own: bool = False
     ) -> None:
@@ -69,7 +76,18 @@ class Access:
             raise _absent(kind)
         demand(permission, subject, role, own=own)
         if not permission.read and not subject.admin and await teams.suspended(team_id):
-            raise Forbidden("The team is suspended.", code="forbidden", hint="Ask an administrator of this box.")
+            raise _suspended()
+
+    async def _demand_of_editor(self, permission: Permission, team_id: str, subject: Subject) -> None:
+        """Return if Node-RED may do this to the library of its own team; no other team is there for it."""
+        if subject.team_id != team_id:
+            raise _absent("team")
+        if permission.name not in OF_EDITORS:
+            raise Forbidden(
+                f"Node-RED may not do '{permission.name}'", hint="Members of the team may: weir library --help"
+            )
+        if not permission.read and await self._services.teams.suspended(team_id):
+            raise _suspended()
 
     async def _named(self, route: Route, subject: Subject, params: dict[str, str]) -> tuple[str, str, dict[str, str]]:
         if route.on == "instance_name":
@@ -82,6 +100,10 @@ class Access:
                 raise _absent("team") from error
             return "team", team.id, {**params, "id": team.id}
         return route.on, params["id"], params
+
+
+def _suspended() -> Forbidden:
+    return Forbidden("The team is suspended.", code="forbidden", hint="Ask an administrator of this box.")
 
 
 def _absent(kind: str) -> NotFound:

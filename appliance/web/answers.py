@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from appliance.errors import Internal, NotFound, TooMany, Unavailable, WeirError
+from appliance.errors import Internal, NotFound, TooMany, Unavailable, WeirError, WrongMethod
 from appliance.schema.common import ErrorBody
 from appliance.web.route import Reply, Route
 
@@ -20,9 +20,11 @@ _TITLES = {
     401: "Unauthorized",
     403: "Forbidden",
     404: "Not Found",
+    405: "Wrong Method",
     409: "Conflict",
     413: "Too Large",
     415: "Unsupported Type",
+    422: "Not Possible Now",
     429: "Too Many Requests",
     500: "Internal Error",
     503: "Unavailable",
@@ -59,8 +61,10 @@ def as_error(error: Exception, request_id: str) -> WeirError:
     """What is told of an exception. One that nobody foresaw is logged with its trace and told by its number only."""
     if isinstance(error, WeirError):
         return error
-    if isinstance(error, web.HTTPNotFound | web.HTTPMethodNotAllowed):
+    if isinstance(error, web.HTTPNotFound):
         return NotFound("Not Found")
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        return WrongMethod(error.method, error.allowed_methods)
     if isinstance(error, web.HTTPException):
         return _of_status(error)
     if isinstance(error, TimeoutError):
@@ -96,6 +100,8 @@ def refusal(error: WeirError, body: bytes, content_type: str) -> web.Response:
     response = web.Response(body=body, status=error.status, headers={"Content-Type": content_type})
     if isinstance(error, TooMany):
         response.headers["Retry-After"] = str(error.retry_after_s)
+    if isinstance(error, WrongMethod):
+        response.headers["Allow"] = error.allow
     if error.status == 401:
         response.headers["WWW-Authenticate"] = 'Bearer realm="weir"'
     if error.status in (413, 415) or error.code in ("timeout", "busy"):

@@ -53,6 +53,8 @@ class Endpoint:
         if route.on == "body":
             body = await self._access.check_body(route, subject, body)
         query = bodies.query(request, route)
+        if route.on == "query":
+            await self._access.check_query(route, subject, query)
         ask = Ask(subject, params, query, body, request, by.origin, by.address)
         return await self._browsers.check(route, ask, by) if route.auth == "browser" else ask
 
@@ -60,6 +62,8 @@ class Endpoint:
 def _params(request: web.Request) -> dict[str, str]:
     params = dict(request.match_info)
     for name, value in params.items():
+        if name == "path":
+            continue  # a path inside a library: `services.team_library` says what may be in it
         if not value.isprintable() or len(value) > 255:
             raise Invalid(f"the path's {name} is not a name or an id")
     return params

@@ -90,11 +90,13 @@ class Identity:
             case "api":
                 return await self._user(request, door)
             case "launcher":
-                return await self._of_instance(request, {"launcher"})
+                return await self._of_instance(request, {"launcher", "published"})
             case "node_red":
-                return await self._of_instance(request, {"node_red"})
+                return await self._of_instance(request, {"node_red", "published"})
             case "instance":
-                return await self._of_instance(request, {"launcher", "node_red"})
+                return await self._of_instance(request, {"launcher", "node_red", "published"})
+            case "library":
+                return await self._of_library(request, door)
 
     async def session(self, request: web.Request) -> SessionInfo | None:
         """The session of the browser's cookie; None without one that is alive."""
@@ -107,6 +109,14 @@ class Identity:
         subject = await self._bearer(request)
         if subject.kind != "user":
             raise Unauthorized("this token belongs to an instance, this route is for users")
+        return subject
+
+    async def _of_library(self, request: web.Request, door: Door) -> Subject:
+        if door is Door.API and "Authorization" not in request.headers:
+            return await self._account(request)
+        subject = await self._bearer(request)
+        if subject.kind not in ("user", "node_red", "published"):
+            raise Unauthorized("this route is for users, and for the editors of a team's instances")
         return subject
 
     async def _anyone(self, request: web.Request, door: Door) -> Subject:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
@@ -31,12 +32,15 @@ Auth = Literal[
     "launcher",  # the launcher of the instance in the path
     "node_red",  # Node-RED of the instance in the path
     "instance",  # either of the two
+    "library",  # a user as `api`, or Node-RED of an instance of the team in the path
     "bearer",  # any valid token; the handler decides
     "browser",  # the session cookie, which may be missing
 ]
 
-# What the permission is asked on; the word says which path parameter names it.
-On = Literal["none", "user", "team", "team_slug", "application", "instance", "instance_name", "snapshot", "body"]
+# What the permission is asked on; the word says which path parameter names it. Of `body` and `query`, they name it.
+On = Literal[
+    "none", "user", "team", "team_slug", "application", "instance", "instance_name", "snapshot", "body", "query"
+]
 
 
 class Ask(Struct, Generic[Q, B], frozen=True):
@@ -84,6 +88,8 @@ class Route(Struct, frozen=True):
     """A row of the table. `body`: a struct to decode, `bytes` for the body as it came, `dict` for a form.
 
     `response`: the struct answered, `bytes` where the handler makes a Reply, None for an empty body.
+    `media`: the type of such a Reply, where it is neither a browser's page nor JSON. `refusal`: what some refusals
+    look like that have another standard to follow.
     """
 
     method: str
@@ -100,6 +106,13 @@ class Route(Struct, frozen=True):
     max_body_bytes: int = 10 * MEGABYTE
     stream: bool = False
     tag: str = ""
+    media: str = ""
+    refusal: type[Struct] | None = None
+
+    @property
+    def plain_path(self) -> str:
+        """The path without the patterns of its parameters: `{path:.+}` is `{path}`."""
+        return re.sub(r"{(\w+):[^}]*}", r"{\1}", self.path)
 
 
 def redirect(location: str, *cookies: str, status: int = 303) -> Reply:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from appliance.services.snapshots import Snapshots
     from appliance.services.stacks import Stacks
     from appliance.services.storage import Storage
+    from appliance.services.team_library import TeamLibrary
     from appliance.services.teams import Teams
     from appliance.services.tokens import Tokens
     from appliance.web.feed import Feed
@@ -61,3 +62,4 @@ class Services(Struct, frozen=True):
     resources: Resources
     snapshots: Snapshots
     endpoints: Endpoints
+    library: TeamLibrary

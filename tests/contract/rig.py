@@ -17,8 +17,9 @@ from typing import Any
 import psutil
 
 from appliance.drivers.base import Driver
-from appliance.drivers.child import Child, Command
+from appliance.drivers.child import Child
 from appliance.drivers.localfs import LocalFs
+from appliance.drivers.program import Command
 from appliance.model import Desired, InstanceRef, InstanceSpec, Observation, Phase, StackRef
 from tests.support import eventually
 

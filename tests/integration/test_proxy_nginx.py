@@ -88,6 +88,13 @@ async def test_cookies_of_weir_are_cut_in_every_spelling(box: ProxyBox, sent: li
     assert not any("secret" in value for value in got)
 
 
+@pytest.mark.parametrize("kind", ["editor", "oauth", "http", "http_login"])
+async def test_logins_of_the_instance_itself_pass(box: ProxyBox, kind: str) -> None:
+    """Of its editor and of its flows' pages; those of another instance do not."""
+    own, other = f"weir_{kind}_{site(box).instance_id}=mine", f"weir_{kind}_{uuid.uuid4()}=secret"
+    assert await seen(box, [f"Cookie: {other}; {own}; weir_{kind}=secret; a=1".encode()]) == [f"{own}; a=1"]
+
+
 async def test_no_odd_bytes_bring_a_cookie_through(box: ProxyBox) -> None:
     """Whatever the spelling of the header, the value of the session never arrives."""
     for line in (b"Cookie:weir_sid=secret", b"cookie: \tweir_sid=secret", b"COOKIE: a=1;\tweir_sid=secret"):

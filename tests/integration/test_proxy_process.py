@@ -186,6 +186,25 @@ async def test_killed_nginx_is_started_again(box: ProxyBox) -> None:
     assert not [worker for worker in workers if alive(worker)], "workers of the dead master still hold the ports"
 
 
+async def test_one_that_can_not_be_written_down_is_not_left_to_itself(box: ProxyBox) -> None:
+    """As on a full disk: started, it would hold the ports against its own successor, or be a zombie for ever."""
+    await box.run()
+    pid = box.proxy.status().pid
+    assert pid is not None
+    workers = psutil.Process(pid).children()
+    record = box.home.run / "nginx.json"
+    record.unlink()
+    record.mkdir()  # no file takes its place
+    os.kill(pid, signal.SIGKILL)
+    try:
+        await eventually(lambda: "proxy.config" in box.conditions.open, 20)
+        await eventually(lambda: not [p for p in psutil.Process().children() if "nginx" in p.name()], 10)
+    finally:
+        for worker in workers:
+            if alive(worker):
+                worker.kill()
+
+
 def alive(process: psutil.Process) -> bool:
     """Ended but not yet reaped by init is not alive."""
     try:

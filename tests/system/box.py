@@ -20,7 +20,8 @@ WEIR = Path(sys.executable).with_name("weir")
 class Box:
     """`up`, `down`, the command line and the API of one home directory."""
 
-    def __init__(self, home: Path, cache: Path) -> None:
+    def __init__(self, home: Path, cache: Path, *, ingress: str = "") -> None:
+        """`ingress`: what stands under that heading of config.toml."""
         self.home = home
         self.password = ""
         home.mkdir(parents=True, exist_ok=True)
@@ -30,7 +31,13 @@ class Box:
         self.password_file = home / "first-password"
         self.password = "correct horse battery 42"
         self.password_file.write_text(self.password)
-        (home / "config.toml").write_text(f'[login]\nadmin_password_file = "{self.password_file}"\n')
+        self.configure(ingress)
+
+    def configure(self, ingress: str) -> None:
+        """From the next start on."""
+        login = f'[login]\nadmin_password_file = "{self.password_file}"\n'
+        (self.home / "config.toml").write_text(f"{login}[ingress]\n{ingress}\n")
+        self._named = "domain" in ingress  # then the box has a name that its instances' names lie below
 
     def up(self, *arguments: str, timeout_s: float = 120) -> str:
         """`appliance up --detach`; the text it printed."""
@@ -52,14 +59,17 @@ class Box:
 
     @property
     def url(self) -> str:
-        """The platform in a browser, under the name `localhost`."""
-        return _with_host(self.status()["appliance"]["url"], "localhost")
+        """The platform in a browser, under the name `localhost` where it has none of its own."""
+        return self._local(self.status()["appliance"]["url"])
 
     def instance(self, name: str) -> Any:
         return self.json("instance", "show", name)
 
     def instance_url(self, name: str) -> str:
-        return _with_host(self.instance(name)["url"], "localhost")
+        return self._local(self.instance(name)["url"])
+
+    def _local(self, url: str) -> str:
+        return url if self._named else _with_host(url, "localhost")
 
     def api(self) -> httpx.Client:
         """The API over the box's socket, as the account that runs the box."""

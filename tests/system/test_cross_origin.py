@@ -1,4 +1,4 @@
-"""A page served by instance A is an attacker on the same host name: ports are no wall for cookies.
+"""A page served by instance A is an attacker on the same host name, or on one beside: no wall for cookies.
 
 With an administrator logged in, the page must get no cookie of Weir's, change nothing at the platform or at
 instance B, and fix no session (architecture §8).
@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support import eventually
+from tests.chromium import chromium
+from tests.support import eventually, stack_cache
 from tests.system.box import Box
 from tests.system.test_browser import log_in
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
     from playwright.async_api import Browser, Page
@@ -33,7 +35,8 @@ async function tried(name, url, options) {
 }
 async function run() {
   for (const name of ['weir_sid', '__Host-weir_sid', 'weir_csrf', '__Host-weir_csrf'])
-    document.cookie = name + '=ffu_' + 'A'.repeat(43) + '; path=/; secure';
+    for (const where of ['', '; domain=' + location.hostname.split('.').slice(1).join('.')])
+      document.cookie = name + '=ffu_' + 'A'.repeat(43) + '; path=/; secure' + where;
   const form = new URLSearchParams({username: 'admin', password: 'x'});
   const include = {credentials: 'include'};
   const stop = platform + '/api/v1/projects/BID/actions/stop';
@@ -97,6 +100,28 @@ def attack_flow(platform: str, other: str, other_id: str) -> list[dict[str, Any]
     ]
 
 
+DOMAIN = "plant.example"
+
+
+@pytest.fixture(scope="module", params=["", f'mode = "host"\ndomain = "{DOMAIN}"'], ids=["port", "host"])
+def box(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Box]:
+    """In the access modes that keep instances apart; in `path` one origin has everything, which is said there."""
+    box = Box(tmp_path_factory.mktemp("box") / "h", stack_cache(), ingress=f"{request.param}\n")
+    with (box.home / "config.toml").open("a") as config:
+        config.write('[first]\ninstance = ""\n')
+    box.up()
+    try:
+        yield box
+    finally:
+        box.down()
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Browser]:
+    async with chromium(f"--host-resolver-rules=MAP {DOMAIN} 127.0.0.1, MAP *.{DOMAIN} 127.0.0.1") as browser:
+        yield browser
+
+
 @pytest.fixture(scope="module")
 def other(box: Box) -> Any:
     box.cli("instance", "create", "victim", "--wait")
@@ -135,7 +160,8 @@ async def test_a_page_of_an_instance_gets_and_changes_nothing(
     for name in ("read user", "read landing", "list instances", "stop B", "read B"):
         status, text = answers[name]
         assert status in (0, 401, 403, 404) and "victim" not in text, (name, status, text)
-    seen = await context.request.get(f"{box.instance_url('attacker')}/seen")
+    seen = await evil.goto(f"{box.instance_url('attacker')}/seen")
+    assert seen is not None and seen.status == 200
     assert session not in await seen.text(), "nginx cuts our cookies before an instance sees them"
     assert "weir_sid" not in await seen.text()
 

@@ -23,12 +23,14 @@ from appliance.services import accepted
 from appliance.services.accepted import Accepted, AcceptedNames
 from appliance.services.redirects import allowed
 from appliance.store import box
+from appliance.system.access import access_of
 from tests.service_rig import Rig, service_rig
 from tests.web_box import API, WebBox, web_box
 
 CONFIG = Config(listen=Listen(https=8443), ingress=Ingress(names=["plant.example:9443"]))
 OWN = ["plant.example:9443", "pi4:8443", "pi4.local:8443", "10.0.0.7:8443", "localhost:8443", "127.0.0.1:8443"]
 OWN += ["[::1]:8443"]
+PORTS = access_of(CONFIG)
 
 
 class Desk(Struct):
@@ -219,11 +221,11 @@ async def test_one_that_cannot_be_used_keeps_nobody_from_starting(desk: Desk, ca
 async def test_an_editor_may_return_under_an_added_name_only(desk: Desk) -> None:
     """The rule for redirects reads the names anew each time; the platform's external port is not the instance's."""
     back = "https://plant.other:10007/auth/strategy/callback"
-    assert back not in allowed(desk.names.authorities(), 10007, "")
+    assert back not in allowed(PORTS.bases(desk.names.authorities(), 7, "line"), "")
     await desk.add("plant.other:8444")
-    assert back in allowed(desk.names.authorities(), 10007, "")
+    assert back in allowed(PORTS.bases(desk.names.authorities(), 7, "line"), "")
     await desk.remove("plant.other:8444")
-    assert back not in allowed(desk.names.authorities(), 10007, "")
+    assert back not in allowed(PORTS.bases(desk.names.authorities(), 7, "line"), "")
 
 
 # over HTTP

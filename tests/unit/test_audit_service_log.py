@@ -235,6 +235,28 @@ async def test_pages_newest_first_and_filters(rig: Rig, instance_id: str) -> Non
     assert nobody.log == []
 
 
+@pytest.mark.parametrize("others", [10, audit.FEW + 10])
+async def test_one_person_and_one_event_however_many_others_there_are(rig: Rig, instance_id: str, others: int) -> None:
+    """Two statements answer this: by the event where it is rare, else by the name."""
+    by = ["pat", *["kim"] * others, "pat"]
+
+    def work(tx: Tx) -> None:
+        for number, name in enumerate(by):
+            scope = {"scope_type": "project", "scope_id": instance_id, "instance_id": instance_id}
+            about = {"team_id": rig.made.team_id, "user_id": None, "trigger_type": "user", "source": None}
+            for event in ("seen", "other"):
+                body = {"n": number}
+                new = audit.NewEntry(at=1, event=event, username=name, body=body, **scope, **about)  # type: ignore[arg-type]
+                audit.write(tx, new)
+
+    await rig.context.store.write(work)
+    for scope, key in (("team", rig.made.team_id), ("project", instance_id)):
+        page = await rig.audit.page(scope, key, AuditQuery(username="pat", event=["seen"]))
+        assert [(entry.event, entry.body["n"]) for entry in page.log] == [("seen", others + 1), ("seen", 0)]
+        second = await rig.audit.page(scope, key, AuditQuery(username="pat", event=["seen"], cursor=page.log[0].id))
+        assert [entry.body["n"] for entry in second.log] == [0]
+
+
 async def test_questions_that_make_no_sense(rig: Rig) -> None:
     for scope, query in [
         ("moon", AuditQuery()),

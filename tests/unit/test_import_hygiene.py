@@ -19,6 +19,7 @@ FORBIDDEN = {
         "docker",
         "kubernetes",
         "ssl",
+        "typing_extensions",
     ],
     "tui.cli.main": [
         "textual",
@@ -29,7 +30,16 @@ FORBIDDEN = {
         "aiohttp",
         "rich",
     ],
-    "appliance.main": ["docker", "kubernetes", "textual", "sqlalchemy.orm", "sqlalchemy.ext.asyncio", "alembic", "tui"],
+    "appliance.main": [
+        "docker",
+        "kubernetes",
+        "textual",
+        "sqlalchemy.orm",
+        "sqlalchemy.ext.asyncio",
+        "sqlalchemy.dialects.postgresql",
+        "alembic",
+        "tui",
+    ],
     "appliance.reconcile.decide": ["asyncio", "aiohttp", "sqlalchemy", "psutil"],
     "appliance.schema.instances": ["aiohttp", "sqlalchemy", "asyncio"],
 }

@@ -121,6 +121,7 @@ def test_the_mapping(tmp_path: Path) -> None:
     )
     assert read["disableEditor"] is True and read["editorTheme"]["tours"] is False
     assert read["httpAdminRoot"] == "/editor" and read["adminAuth"]["httpAdminRoot"] == "/editor"
+    assert read["httpNodeRoot"] == "/"
     assert read["ui"] == {"path": "/board", "maxHttpBufferSize": 20 * 1024 * 1024}
     assert read["csp"] == ["frame-ancestors 'self' https://box.example:8443", "frame-ancestors *"]
     assert read["editorTheme"]["codeEditor"] == {"lib": "ace"} and "theme" not in read["editorTheme"]
@@ -133,6 +134,18 @@ def test_the_mapping(tmp_path: Path) -> None:
     assert read["httpNodeCors"] == {"origin": "https://o.example", "methods": "GET,PUT,DELETE,PATCH,HEAD"}
     assert (read["debugMaxLength"], read["apiMaxLength"]) == (77, "20mb")
     assert read["credentialSecret"] == "from boot" and read["handlers"] == ["function", "function"]
+
+
+@pytest.mark.real
+def test_an_instance_below_a_path_serves_there(tmp_path: Path) -> None:
+    """The document's httpAdminRoot begins with the path; the flows' pages are told apart from it."""
+    below = {"httpAdminRoot": "/i/line-1/editor", "httpNodeAuth": {"type": "flowforge-user"}}
+    read = evaluated(tmp_path, below, weir={"path": "/i/line-1"})
+    assert (read["httpAdminRoot"], read["httpNodeRoot"]) == ("/i/line-1/editor", "/i/line-1")
+    assert read["httpNodeAuth"]["httpAdminRoot"] == read["adminAuth"]["httpAdminRoot"] == "/i/line-1/editor"
+    assert read["ui"]["path"] == "/ui", "dashboards are below httpNodeRoot by themselves"
+    wild = evaluated(tmp_path, {}, weir={"path": "/../x y"})
+    assert wild["httpNodeRoot"] == "/"
 
 
 @pytest.mark.real

@@ -26,6 +26,7 @@ from appliance.services.people import shown_user
 from appliance.services.redirects import allowed
 from appliance.services.tokens import Tokens
 from appliance.store import oauth, users
+from appliance.system.access import Access
 from tests.stores import Clock, Entries, add_user, fresh_context, furnished
 
 NAMES = ("localhost:8443", "plant.example:8443", "[::1]:8443", "192.0.2.7")
@@ -207,7 +208,8 @@ async def test_every_accepted_name_will_do(plant: Plant, host: str) -> None:
 
 
 def test_redirects_of_a_box() -> None:
-    made = allowed(["Box.Local:8443", "fe80::1", "[::1]:9", "box"], 443, "")
+    ports = Access("port", https_port=8443, public_base=443)
+    made = allowed(ports.bases(["Box.Local:8443", "fe80::1", "[::1]:9", "box"], 0, "line"), "")
     hosts = {"box.local", "[fe80::1]", "[::1]", "box"}
     assert made == {f"https://{host}/auth/strategy/callback" for host in hosts}
 

@@ -23,6 +23,8 @@ ROWS = [
     ("application:audit-log", Role.OWNER, True, False),
     ("project:flows:edit", Role.MEMBER, False, False),
     ("snapshot:full", Role.MEMBER, True, False),
+    ("library:entry:list", Role.MEMBER, True, False),
+    ("library:entry:delete", Role.MEMBER, False, False),
     ("project:log", Role.VIEWER, True, False),
     ("project:audit-log", Role.VIEWER, True, False),
     ("project:status", Role.DASHBOARD, True, False),
@@ -43,6 +45,7 @@ def test_the_reference_table_is_whole() -> None:
     ours |= {f"user:invitation:{verb}" for verb in ("list", "accept", "reject")}
     ours |= {f"user:notification:{verb}" for verb in ("list", "edit", "delete")} | {"user:reset-password"}
     ours |= {"project:httpToken:list"}
+    ours |= {f"library:entry:{verb}" for verb in ("create", "list", "delete")}  # of its licensed edition
     count = dict.fromkeys(Role, 0)
     for permission in PERMISSIONS.values():
         if permission.name not in ours:

@@ -18,8 +18,10 @@ from appliance.config import Home
 from appliance.errors import Invalid
 from appliance.proxy import pages
 from appliance.proxy.model import Box, Site
-from appliance.proxy.render import quote, remark, render, word
+from appliance.proxy.render import render
+from appliance.proxy.tokens import quote, remark, word
 from appliance.system import tls
+from appliance.system.access import PORT, Access
 from appliance.system.tls import AcceptedName
 
 ID = "3b4a5c6d-0000-4000-8000-000000000001"
@@ -27,7 +29,7 @@ NGINX = shutil.which("nginx", path="/usr/sbin:/usr/bin:/sbin:/bin")
 
 
 def box(**changes: Any) -> Box:
-    plain = Box("/srv/weir", 8443, 8080, (AcceptedName("localhost"),), "abc")
+    plain = Box("/srv/weir", 8443, 8080, (AcceptedName("localhost"),), "abc", Access(PORT, 8443, 10000))
     return msgspec.structs.replace(plain, **changes)
 
 

@@ -25,6 +25,8 @@ MB = 1024 * 1024
 class Launchers:
     """A launcher that has one sample, or is away."""
 
+    pushes_resources = True
+
     def __init__(self) -> None:
         self.away = False
         self.asked: list[str] = []

@@ -74,7 +74,7 @@ async def test_the_whole_document_of_a_new_instance(rig: Rig) -> None:
         "state": "running",
         "stack": {"nodered": "5.0.7", "node": "24", "memory": "256"},
         "features": {
-            "shared-library": False,
+            "shared-library": True,
             "projectComms": False,
             "teamBroker": False,
             "tables": False,
@@ -84,6 +84,7 @@ async def test_the_whole_document_of_a_new_instance(rig: Rig) -> None:
             "name": "line-1",
             "platformPort": 443,
             "publicPort": 10000,
+            "path": "",
             "desired": "running",
             "commandGeneration": 0,
             "stack": "node-red-5",

@@ -19,7 +19,7 @@ import pytest
 from msgspec.structs import replace
 
 from appliance.errors import Conflict
-from appliance.system import sockets
+from appliance.system import sockdiag, sockets
 from appliance.system.files import (
     NotPlain,
     SingleInstanceLock,
@@ -196,3 +196,31 @@ def test_only_plain_files_are_read_where_others_write(tmp_path: Path, make: Call
     assert read_plain(tmp_path / "plain", 4) == b"text"
     with pytest.raises(NotPlain):
         read_plain(tmp_path / "plain", 3)
+
+
+@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
+def test_both_ways_to_listeners_agree(family: socket.AddressFamily) -> None:
+    """The kernel's quick answer and its table, which is read where a sandbox forbids the first."""
+    with socket.socket(family) as server, socket.socket(family) as other:
+        for each in (server, other):
+            each.bind(("127.0.0.1" if family == socket.AF_INET else "::1", 0))
+            each.listen()
+        port = server.getsockname()[1]
+        expected = [(socket.inet_pton(family, server.getsockname()[0]), os.fstat(server.fileno()).st_ino)]
+        assert sockdiag.listeners(port, family) == expected
+        assert sockets.table_listeners(port, family) == expected
+        with socket.create_connection(server.getsockname()[:2]) as client:  # connections have the port as well
+            assert client.getpeername()[1] == port
+            assert sockdiag.listeners(port, family) == expected
+    assert sockdiag.listeners(port, family) == sockets.table_listeners(port, family) == []
+
+
+def test_listeners_are_found_without_sock_diag(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> list[tuple[bytes, int]]:
+        raise PermissionError(1, "forbidden by a sandbox")
+
+    monkeypatch.setattr(sockdiag, "listeners", refused)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        inode = os.fstat(server.fileno()).st_ino
+        assert sockets.listener_inode(server.getsockname()[1]) == inode
+        assert sockets.any_listener_inode(server.getsockname()[1]) == inode

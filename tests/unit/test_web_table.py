@@ -22,7 +22,7 @@ OPEN = {"public", "anyone", "browser", "bearer", "launcher", "node_red", "instan
 
 @pytest.mark.parametrize("route", NAMED)
 def test_every_route_says_who_may(route: Route) -> None:
-    if route.auth == "api":
+    if route.auth in ("api", "library"):
         assert route.permission in PERMISSIONS
     else:
         assert route.auth in OPEN
@@ -51,7 +51,9 @@ def test_every_route_has_a_documented_answer(route: Route) -> None:
 @pytest.mark.parametrize("route", NAMED)
 def test_the_permission_is_asked_on_something_the_path_names(route: Route) -> None:
     parameters = set(re.findall(r"{(\w+)}", route.path))
-    needed = {"none": set(), "body": set(), "team_slug": {"slug"}}.get(route.on, {"id"})
+    if route.on == "query":
+        assert route.query is not None and "team" in route.query.__struct_fields__
+    needed = {"none": set(), "body": set(), "query": set(), "team_slug": {"slug"}}.get(route.on, {"id"})
     assert needed <= parameters
     if route.auth in ("launcher", "node_red", "instance"):
         assert "id" in parameters
@@ -86,6 +88,7 @@ def test_only_these_routes_ask_nobody() -> None:
         "GET /healthz",
         "GET /ca.crt",
         "GET /assets/weir.css",
+        "GET /assets/api.js",
         "GET /api/",
         "GET /api/openapi.json",
         f"GET {API}/openapi.json",
@@ -94,6 +97,10 @@ def test_only_these_routes_ask_nobody() -> None:
         # Refused, or allowed by a code or a setting; nothing of theirs rests on a cookie.
         "POST /account/forgot_password",
         "POST /account/register",
+        "POST /account/login/token",
+        "POST /account/verify",
+        "POST /account/verify/token",
+        "POST /account/email_change/{token}",
         "POST /account/reset_password/{token}",
     }
 

@@ -7,7 +7,7 @@ import re
 from collections import Counter
 
 from appliance.errors import NotFound
-from appliance.schema.box import AddName, BoxName, BoxNames, BoxStatus, BoxTasks, Health
+from appliance.schema.box import AddName, BoxName, BoxNames, BoxStatus, BoxTasks, Health, Machine
 from appliance.schema.common import Status
 from appliance.web import pages
 from appliance.web.route import Ask, Reply
@@ -19,6 +19,10 @@ CERTIFICATE = "application/x-x509-ca-cert"
 
 async def status(services: Services, ask: Ask[None, None]) -> BoxStatus:
     return await services.box.status(ask.subject)
+
+
+async def machine(services: Services, ask: Ask[None, None]) -> Machine:
+    return await services.box.machine()
 
 
 async def names(services: Services, ask: Ask[None, None]) -> BoxNames:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from appliance.errors import Unavailable
 from appliance.schema import members as wire
 from appliance.schema.audit import AuditPage
 from appliance.schema.common import AuditQuery, Page, Status
-from appliance.schema.instances import ApplicationInstances, TeamInstances
+from appliance.schema.instances import ApplicationInstances, TeamInstances, TeamInstancesQuery
 from appliance.schema.members import AddMember, ChangeMember, Invite
 from appliance.schema.users import (
     Application,
-    Applications,
     ChangeTeam,
     CheckSlug,
     CountQuery,
@@ -108,12 +109,11 @@ async def my_role(services: Services, ask: Ask[None, None]) -> TeamUser:
     return await services.teams.team_user(ask.id, ask.subject)
 
 
-async def instances(services: Services, ask: Ask[Page, None]) -> TeamInstances:
-    return await services.instances.team_list(ask.id, ask.query)
-
-
-async def applications(services: Services, ask: Ask[None, None]) -> Applications:
-    return await services.teams.applications(ask.id)
+async def instances(services: Services, ask: Ask[TeamInstancesQuery, None]) -> TeamInstances:
+    page: Page = ask.query
+    if ask.query.order_by_most_recent_flows and page.sort is None:
+        page = msgspec.structs.replace(page, sort="flowLastUpdatedAt", dir="desc")
+    return await services.instances.team_list(ask.id, page, states=ask.query.state)
 
 
 async def audit_log(services: Services, ask: Ask[AuditQuery, None]) -> AuditPage:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from appliance.auth.permissions import granted
+from appliance.model import Role
 from appliance.schema import members as wire
 from appliance.schema.common import Page, Status
 from appliance.schema.members import MarkNotification, MarkNotifications
@@ -10,6 +12,7 @@ from appliance.schema.users import (
     ChangePassword,
     ChangeToken,
     CreateToken,
+    OwnPermissions,
     TokenCreated,
     TokenList,
     TokenSummary,
@@ -29,6 +32,16 @@ async def me(services: Services, ask: Ask[None, None]) -> User:
 
 async def my_teams(services: Services, ask: Ask[None, None]) -> UserTeams:
     return await services.accounts.user_teams(user_of(ask.subject), ask.subject.team_ids)
+
+
+async def permissions(services: Services, ask: Ask[None, None]) -> OwnPermissions:
+    subject = ask.subject
+    found = await services.accounts.user_teams(user_of(subject), subject.team_ids)
+    teams = {team.id: team.role for team in found.teams}
+    if subject.admin and subject.team_ids is not None:  # an administrator, but in these teams only
+        teams = dict.fromkeys(subject.team_ids, int(Role.ADMIN))
+    whole = subject.admin and subject.team_ids is None
+    return OwnPermissions(admin=whole, permissions=granted(subject), teams=teams)
 
 
 async def change_me(services: Services, ask: Ask[None, ChangeOwnUser]) -> User:

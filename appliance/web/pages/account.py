@@ -12,6 +12,7 @@ from appliance.errors import Forbidden, TooMany, Unauthorized
 from appliance.schema.common import Status
 from appliance.schema.instances import Instance
 from appliance.services.accounts import PASSWORD_EXPIRED
+from appliance.system.access import HOST, Access, access_of
 from appliance.web import pages
 from appliance.web.bodies import JSON
 from appliance.web.browser import Browser, ended_session_cookie, session_cookie
@@ -50,17 +51,27 @@ async def landing(services: Services, ask: BrowserAsk) -> Reply:
     browser = browser_of(ask)
     if browser.session is None:
         return redirect("/account/login")
+    from appliance.web.pages.inbox import inbox  # it names this module
+
     found = await services.instances.list(ask.subject)
-    cards = [_card(instance, ask.origin) for instance in found.instances]
+    access = access_of(services.config)
+    cards = [_card(each, access.seen_from(ask.origin, each.url, each.ports["public"])) for each in found.instances]
     ca = (services.home.tls / "ca.crt").exists()
-    body = pages.render("landing.html", user=browser.session.user, instances=cards, token=browser.form_token, ca=ca)
+    body = pages.render(
+        "landing.html",
+        user=browser.session.user,
+        instances=cards,
+        inbox=await inbox(services, ask),
+        token=browser.form_token,
+        ca=ca,
+    )
     return Reply(body, pages.HTML)
 
 
 async def login_page(services: Services, ask: BrowserAsk) -> Reply:
     browser = browser_of(ask)
     target = _next(ask.request.query.get("next", ""))
-    return redirect(target) if browser.session else login_form(ask, target)
+    return redirect(target) if browser.session else login_form(services, ask, target)
 
 
 async def login(services: Services, ask: BrowserAsk) -> Reply:
@@ -71,7 +82,7 @@ async def login(services: Services, ask: BrowserAsk) -> Reply:
     try:
         return redirect(target, await _new_session(services, ask))
     except (Unauthorized, TooMany) as error:
-        return login_form(ask, target, error)
+        return login_form(services, ask, target, error)
     except Forbidden as error:
         return await _must_change(services, ask, error)
 
@@ -87,7 +98,7 @@ async def logout(services: Services, ask: BrowserAsk) -> Reply | Status:
     return Reply(pages.render("logout.html"), pages.HTML, headers=gone)
 
 
-def login_form(ask: BrowserAsk, target: str, error: Unauthorized | TooMany | None = None) -> Reply:
+def login_form(services: Services, ask: BrowserAsk, target: str, error: Unauthorized | TooMany | None = None) -> Reply:
     """The login page; after a refusal with the reason and what was typed as name."""
     browser = browser_of(ask)
     body = pages.render(
@@ -98,7 +109,7 @@ def login_form(ask: BrowserAsk, target: str, error: Unauthorized | TooMany | Non
         next=target,
         editor=target != "/",
     )
-    headers = [("Content-Security-Policy", _policy(ask.origin))]
+    headers = [("Content-Security-Policy", _policy(ask.origin, access_of(services.config)))]
     if browser.form_cookie:
         headers.append(("Set-Cookie", browser.form_cookie))
     if isinstance(error, TooMany):
@@ -127,10 +138,10 @@ async def _must_change(services: Services, ask: BrowserAsk, error: Forbidden) ->
     return recovery.form(ask, code)
 
 
-def _policy(origin: str) -> str:
-    """After the form is sent, the editor's login redirects to the instance's port, and browsers hold redirects of a
+def _policy(origin: str, access: Access) -> str:
+    """After the form is sent, the editor's login redirects to the instance, and browsers hold redirects of a
     form against `form-action` as well. A source can't name an IPv6 address, so there any TLS address is allowed."""
-    host = urlsplit(origin).hostname or ""
+    host = f"*.{access.domain.name}" if access.mode == HOST and access.domain else urlsplit(origin).hostname or ""
     target = "https:" if ":" in host else f"https://{host}:*"
     return CONTENT_POLICY.replace("form-action 'self'", f"form-action 'self' {target}")
 
@@ -145,11 +156,7 @@ def browser_of(ask: BrowserAsk) -> Browser:
     return ask.browser
 
 
-def _card(instance: Instance, origin: str) -> Card:
+def _card(instance: Instance, url: str) -> Card:
     meta = instance.meta
     mood, sign = _MOODS.get(meta.state, ("wait", "◌"))
-    host = urlsplit(origin).hostname or "localhost"
-    name = f"[{host}]" if ":" in host else host
-    port, path = instance.ports["public"], urlsplit(instance.url).path or "/"
-    url = f"https://{name}{'' if port == 443 else f':{port}'}{path}"
     return Card(instance.name, meta.state, meta.message, mood, sign, url)

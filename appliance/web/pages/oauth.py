@@ -9,7 +9,7 @@ import msgspec
 
 from appliance.errors import Unauthorized
 from appliance.model import Subject
-from appliance.schema.oauth import OAuthToken
+from appliance.schema.oauth import OAuthRefusal, OAuthToken
 from appliance.services.oauth import OAuthError
 from appliance.web.pages.account import browser_of, login_form
 from appliance.web.route import Ask, Reply, redirect
@@ -32,7 +32,7 @@ async def authorize(services: Services, ask: BrowserAsk) -> Reply:
 async def login_page(services: Services, ask: BrowserAsk) -> Reply:
     """The login page in the middle of an editor's login."""
     target = f"/account/complete/{ask.id}"
-    return redirect(target) if browser_of(ask).session else login_form(ask, target)
+    return redirect(target) if browser_of(ask).session else login_form(services, ask, target)
 
 
 async def complete(services: Services, ask: BrowserAsk) -> Reply:
@@ -70,7 +70,7 @@ async def check(services: Services, ask: Ask[None, None]) -> None:
 
 
 async def _runs(subject: Subject, owner: str) -> bool:
-    return subject.kind in ("launcher", "node_red") and subject.instance_id == owner
+    return subject.kind in ("launcher", "node_red", "published") and subject.instance_id == owner
 
 
 async def _sent_to(ask: BrowserAsk, location: Awaitable[str]) -> Reply:
@@ -90,5 +90,5 @@ def _refused(ask: BrowserAsk, error: OAuthError) -> Reply:
 
 
 def _told(error: OAuthError) -> Reply:
-    body = msgspec.json.encode({"error": error.code, "description": error.message})
-    return Reply(body, status=error.status)
+    refusal = OAuthRefusal(error=error.code, description=error.message)
+    return Reply(msgspec.json.encode(refusal), status=error.status)

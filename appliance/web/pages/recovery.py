@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from appliance.errors import Invalid, TooMany
+from appliance.errors import Invalid, TooMany, Unauthorized
 from appliance.schema.common import Status
-from appliance.schema.users import ForgotPassword, NewPassword, Register, User
+from appliance.schema.users import ForgotPassword, GivenToken, NewPassword, Register, User
 from appliance.web import pages
 from appliance.web.pages.account import browser_of
 from appliance.web.route import Ask, Reply, redirect
@@ -45,6 +45,28 @@ async def forgot(services: Services, ask: Ask[None, ForgotPassword]) -> Status:
         "This box sends no mail, so passwords can't be recovered by it.",
         code="password_reset_unavailable",
         hint="Ask an administrator of this box for a code: weir user reset-password NAME.",
+    )
+
+
+async def second_factor(services: Services, ask: Ask[None, GivenToken]) -> Status:
+    """Always refused, as a wrong code is: no account has one, and a login by password is whole."""
+    raise Unauthorized("There is no login that waits for a second factor.", hint="Log in with your password.")
+
+
+async def confirm(services: Services, ask: Ask[None, None]) -> Status:
+    """Always refused: codes would come by mail, and addresses count without being confirmed."""
+    raise _no_mail()
+
+
+async def confirm_by_token(services: Services, ask: Ask[None, GivenToken]) -> Status:
+    """Always refused, as `confirm` is."""
+    raise _no_mail()
+
+
+def _no_mail() -> Invalid:
+    return Invalid(
+        "This box sends no mail, so there is nothing to confirm.",
+        hint="An administrator of this box changes the address: PUT /api/v1/users/ID.",
     )
 
 

@@ -10,6 +10,7 @@ from appliance.web.routes.catalogue import CATALOGUE
 from appliance.web.routes.endpoints import ENDPOINTS
 from appliance.web.routes.instances import INSTANCES, KEPT, TEAMS
 from appliance.web.routes.launchers import LAUNCHERS
+from appliance.web.routes.library import LIBRARY
 from appliance.web.routes.pages import PAGES
 from appliance.web.routes.people import PEOPLE
 from appliance.web.routes.resources import RESOURCES
@@ -30,6 +31,7 @@ ROUTES: tuple[Route, ...] = (
     *BOX,
     *LAUNCHERS,
     *RESOURCES,
+    *LIBRARY,
     *STORAGE,
     *PAGES,
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from appliance.schema.box import AddName, BoxName, BoxNames, BoxStatus, BoxTasks, Health
+from appliance.schema.box import AddName, BoxName, BoxNames, BoxStatus, BoxTasks, Health, Machine
 from appliance.schema.common import Status
 from appliance.web.handlers import about, box, events
 from appliance.web.pages import avatar
@@ -11,6 +11,13 @@ from appliance.web.routes.rows import API, get, post
 
 BOX = (
     get("/box/status", box.status, BoxStatus, "box:status", "The box: appliance, instances, host, problems."),
+    get(
+        "/box/machine",
+        box.machine,
+        Machine,
+        "box:status",
+        "The machine: processors, memory, disks, temperature, certificates.",
+    ),
     get("/box/names", box.names, BoxNames, "box:status", "The names under which browsers reach the box."),
     post(
         "/box/names",
@@ -38,10 +45,35 @@ BOX = (
     ),
     get("/box/tasks", box.tasks, BoxTasks, "platform:debug", "What the appliance has under way, counted by name."),
     Route("GET", "/healthz", box.health, "The appliance answers.", auth="public", response=Health),
-    Route("GET", "/ca.crt", box.ca, "The certificate of the box's own authority.", auth="public", response=bytes),
-    Route("GET", "/avatar/{name}", avatar.picture, "A person's initials.", auth="public", response=bytes),
-    Route("GET", "/assets/weir.css", box.style, "The style sheet.", auth="public", response=bytes),
+    Route(
+        "GET",
+        "/ca.crt",
+        box.ca,
+        "The certificate of the box's own authority.",
+        auth="public",
+        response=bytes,
+        media="application/x-x509-ca-cert",
+    ),
+    Route(
+        "GET",
+        "/avatar/{name}",
+        avatar.picture,
+        "A person's initials.",
+        auth="public",
+        response=bytes,
+        media="image/svg+xml",
+    ),
+    Route("GET", "/assets/weir.css", box.style, "The style sheet.", auth="public", response=bytes, media="text/css"),
+    Route(
+        "GET",
+        "/assets/api.js",
+        about.script,
+        "The search of the API's page.",
+        auth="public",
+        response=bytes,
+        media="text/javascript",
+    ),
     Route("GET", f"{API}/openapi.json", about.openapi, "This document.", auth="public", response=bytes),
     Route("GET", "/api/openapi.json", about.openapi, "This document.", auth="public", response=bytes),
-    Route("GET", "/api/", about.page, "This document for people.", auth="public", response=bytes),
+    Route("GET", "/api/", about.page, "This document for people.", auth="public", response=bytes, media="text/html"),
 )

@@ -154,6 +154,7 @@ APPLICATIONS = (
         "team:projects:list",
         "The live states of a team's instances, by application.",
         on="team",
+        query=wire.StatesQuery,
     ),
     get(
         "/teams/{id}/dashboard-instances",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from appliance.schema.audit import AuditPage
-from appliance.schema.common import AuditQuery, LogQuery, LogStreamQuery, Page, Status
+from appliance.schema.catalogue import ApplicationsQuery, SearchQuery, SearchResults, TeamApplications
+from appliance.schema.common import AuditQuery, LogQuery, LogStreamQuery, Status
 from appliance.schema.deploys import KeptDeploys, KeptFlows
 from appliance.schema.instances import (
     ApplicationInstances,
@@ -18,9 +19,10 @@ from appliance.schema.instances import (
     LogPage,
     StoredFlows,
     TeamInstances,
+    TeamInstancesQuery,
 )
-from appliance.schema.users import Application, Applications, CreateApplication
-from appliance.web.handlers import deploys, instances, logs, teams
+from appliance.schema.users import Application, CreateApplication
+from appliance.web.handlers import applications, deploys, instances, logs, teams
 from appliance.web.route import MEGABYTE, Handler, Route
 from appliance.web.routes.rows import API, get, post
 
@@ -32,15 +34,34 @@ TEAMS = (
         "team:projects:list",
         "The instances of a team.",
         on="team",
-        query=Page,
+        query=TeamInstancesQuery,
     ),
     get(
         "/teams/{id}/applications",
-        teams.applications,
-        Applications,
+        applications.of_team,
+        TeamApplications,
         "team:projects:list",
-        "The applications of a team.",
+        "The applications of a team, with what is in them.",
         on="team",
+        query=ApplicationsQuery,
+    ),
+    get(
+        "/search",
+        applications.search,
+        SearchResults,
+        "team:search",
+        "The applications and instances of a team that have a text in their name.",
+        on="query",
+        query=SearchQuery,
+    ),
+    get(
+        "/search/instances",
+        applications.search_instances,
+        SearchResults,
+        "team:search",
+        "The instances of a team that have a text in their name.",
+        on="query",
+        query=SearchQuery,
     ),
     post(
         "/applications",

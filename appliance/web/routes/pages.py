@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from appliance.schema.oauth import OAuthToken
-from appliance.web.pages import account, oauth
+from appliance.schema.oauth import OAuthRefusal, OAuthToken
+from appliance.web.pages import account, inbox, oauth
 from appliance.web.route import Handler, Route
 from appliance.web.routes.rows import SMALL
 
@@ -19,10 +19,25 @@ PAGES = (
     _page("GET", "/account/login", account.login_page, "The login page."),
     _page("POST", "/account/login", account.login, "Log in by form or JSON.", body=dict),
     _page("POST", "/account/logout", account.logout, "Log out.", body=dict),
-    _page("GET", "/account/authorize", oauth.authorize, "An editor asks for a login."),
+    _page(
+        "POST",
+        "/account/invitations/{invitation}/accept",
+        inbox.accept,
+        "Accept an invitation by the page's form.",
+        body=dict,
+    ),
+    _page(
+        "POST",
+        "/account/invitations/{invitation}/reject",
+        inbox.reject,
+        "Decline an invitation by the page's form.",
+        body=dict,
+    ),
+    _page("POST", "/account/notifications/read", inbox.read, "Mark notices as read by the page's form.", body=dict),
+    _page("GET", "/account/authorize", oauth.authorize, "An editor asks for a login.", refusal=OAuthRefusal),
     _page("GET", "/account/request/{id}/editor", oauth.login_page, "The login page of an editor's login."),
-    _page("GET", "/account/complete/{id}", oauth.complete, "Finish an editor's login."),
-    _page("GET", "/account/reject/{id}", oauth.reject, "Refuse an editor's login."),
+    _page("GET", "/account/complete/{id}", oauth.complete, "Finish an editor's login.", refusal=OAuthRefusal),
+    _page("GET", "/account/reject/{id}", oauth.reject, "Refuse an editor's login.", refusal=OAuthRefusal),
     Route(
         "POST",
         "/account/token",
@@ -31,6 +46,7 @@ PAGES = (
         auth="public",
         body=dict,
         response=OAuthToken,
+        refusal=OAuthRefusal,
         max_body_bytes=SMALL,
     ),
     Route("GET", "/account/check/{kind}/{owner}", oauth.check, "Whether a token belongs to this owner.", auth="bearer"),

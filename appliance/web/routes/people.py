@@ -20,11 +20,8 @@ from appliance.schema.users import (
     CreateTeam,
     CreateToken,
     CreateUser,
-    ForgotPassword,
-    NewPassword,
     OwnPermissions,
     Recovery,
-    Register,
     Team,
     Teams,
     TeamUser,
@@ -36,9 +33,9 @@ from appliance.schema.users import (
     UserTeams,
 )
 from appliance.web.handlers import people, platform, teams, users
-from appliance.web.pages import recovery
 from appliance.web.route import Handler, Route
-from appliance.web.routes.rows import SMALL, delete, get, patch, post, put
+from appliance.web.routes.account import ACCOUNT
+from appliance.web.routes.rows import delete, get, patch, post, put
 
 ME = (
     get("/user", users.me, User, "user:read", "Who the credential stands for."),
@@ -235,7 +232,16 @@ def _logs(path: str, on: Any, permission: str, page: Handler | None, export: Han
         if page
         else ()
     )
-    sheet = get(f"{path}/audit-log/export", export, bytes, permission, "The same as CSV.", on=on, query=AuditQuery)
+    sheet = get(
+        f"{path}/audit-log/export",
+        export,
+        bytes,
+        permission,
+        "The same as CSV.",
+        on=on,
+        query=AuditQuery,
+        media="text/csv",
+    )
     return (*shown, sheet)
 
 
@@ -317,58 +323,6 @@ PLATFORM = (
         body=ChangeTeamType,
     ),
     delete("/team-types/{id}", platform.remove_team_type, Status, "team-type:delete", "Delete a type of teams."),
-)
-
-ACCOUNT = (
-    Route(
-        "GET",
-        "/account/reset_password",
-        recovery.page,
-        "The page for a new password, by a code.",
-        auth="browser",
-        response=bytes,
-        max_body_bytes=SMALL,
-    ),
-    Route(
-        "POST",
-        "/account/reset_password",
-        recovery.reset,
-        "Set a new password by the page's form.",
-        auth="browser",
-        body=dict,
-        response=bytes,
-        max_body_bytes=SMALL,
-    ),
-    Route(
-        "POST",
-        "/account/reset_password/{token}",
-        recovery.reset_by_token,
-        "Set a new password with a code, once.",
-        auth="public",
-        body=NewPassword,
-        response=Status,
-        max_body_bytes=SMALL,
-    ),
-    Route(
-        "POST",
-        "/account/forgot_password",
-        recovery.forgot,
-        "Always refused: the box sends no mail.",
-        auth="public",
-        body=ForgotPassword,
-        response=Status,
-        max_body_bytes=SMALL,
-    ),
-    Route(
-        "POST",
-        "/account/register",
-        recovery.register,
-        "Sign up, where the platform's settings allow it.",
-        auth="public",
-        body=Register,
-        response=User,
-        max_body_bytes=SMALL,
-    ),
 )
 
 PEOPLE: tuple[Route, ...] = (*ME, *USERS, *TEAMS, *AUDIT, *PLATFORM, *ACCOUNT)
