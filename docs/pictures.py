@@ -17,6 +17,7 @@ from tui.address import Address
 from tui.profile import Profile
 
 PICTURES = Path(__file__).parent / "pictures"
+PEOPLE = {"olga": "owner", "alice": "member", "bernhard": "viewer"}
 NAMES = ("line-1", "line-2", "boiler-house")
 
 
@@ -29,6 +30,8 @@ async def main() -> None:
             for name in NAMES:
                 box.cli("instance", "create", name, "--wait")
             box.cli("instance", "stop", "boiler-house", "--wait")
+            for name, role in PEOPLE.items():
+                box.cli("user", "create", name, "--team", "home", "--role", role)
             async with chromium() as browser:
                 await _terminal(box, browser)
                 await _pages(box, browser)
@@ -46,10 +49,24 @@ async def _terminal(box: Box, browser: Browser) -> None:
     app = WeirApp(Client(address), Profile())
     async with app.run_test(size=(80, 24)) as pilot:
         await eventually(lambda: "boiler-house" in app.export_screenshot(), 10)
+        await eventually(lambda: app.known.may("project:create"), 10)
+        await pilot.pause(0.5)
         await _drawn(browser, app.export_screenshot(), "instances.png")
         await pilot.press("l")
         await eventually(lambda: "Started" in app.export_screenshot(), 10)
         await _drawn(browser, app.export_screenshot(), "logs.png")
+        for key, wanted, name in (("1", "versions", "overview"), ("3", "NODES", "flows"), ("7", "ADDRESS", "access")):
+            await pilot.press(key)
+            await eventually(lambda wanted=wanted: wanted in app.export_screenshot(), 10)
+            await pilot.pause(1)
+            await _drawn(browser, app.export_screenshot(), f"{name}.png")
+        await pilot.press("escape", "c")
+        await eventually(lambda: "application" in app.export_screenshot(), 10)
+        await _drawn(browser, app.export_screenshot(), "create.png")
+        for word, wanted in (("members", "bernhard"), ("audit", "project.created"), ("stacks", "offered")):
+            await pilot.press("escape", "colon", *word, "enter")
+            await eventually(lambda wanted=wanted: wanted in app.export_screenshot(), 10)
+            await _drawn(browser, app.export_screenshot(), f"{word}.png")
 
 
 async def _drawn(browser: Browser, svg: str, name: str) -> None:

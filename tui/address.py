@@ -27,6 +27,7 @@ class Wanted(Struct, frozen=True):
     token: str = ""  # only as @FILE: an argument can be read by everyone on the machine
     token_file: str = ""
     ca: str = ""
+    box: str = ""  # a known one, by its name
 
 
 class Address(Struct, frozen=True):

@@ -1,50 +1,52 @@
-"""The screens' application: feeds what is known, goes from screen to screen, and asks the box for changes."""
+"""The screens' application: goes from screen to screen, carries out commands, and asks the box for changes."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import sys
-import time
+from collections.abc import Sequence
 from typing import ClassVar
-from urllib.parse import quote
 
-import msgspec
 from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.events import Key
 
-from appliance.schema.box import BoxStatus
-from appliance.schema.instances import Instance, Instances, InstanceStatus
-from appliance.schema.resources import InstanceResources
+from appliance.schema.instances import Instance
 from tui import crash, keys
 from tui.address import Address
 from tui.client import Client
-from tui.errors import BoxError, Refused
-from tui.feed import Feed
+from tui.errors import BoxError
+from tui.keys import Action, Keys
+from tui.live import Live
 from tui.profile import Profile
+from tui.remap import Own, read_own
+from tui.screens import opener
 from tui.screens.frame import Frame
 from tui.screens.instances import InstancesScreen
-from tui.screens.lists_of_words import HelpScreen, ProblemsScreen
-from tui.screens.logs import LogsScreen
+from tui.screens.registry import PLACES, Place
 from tui.signs import Kind
 from tui.state import Known
 from tui.terminal import ends_with_terminal
 from tui.theme import Theme
-from tui.wire import OPEN, SseEvent
+from tui.visits import Visit, Visits
 
-DOING = {"start": "starting", "stop": "stopping", "restart": "restarting"}
-REFUSED_PAUSE_S = 15.0
+DOING = {"start": "starting", "stop": "stopping", "restart": "restarting", "suspend": "suspending"}
+DEEPEST = 8  # screens on top of each other
 
 
 def run(address: Address, profile: Profile) -> None:
     """Show the screens until the user quits or the terminal is gone."""
-    app = WeirApp(Client(address), profile)
-    with ends_with_terminal(sys.stdin.fileno(), app.leave):
-        # Without mouse reports the terminal's own selecting and copying works, and fewer bytes travel.
-        app.run(mouse=False)
-    if app.fault is not None:
-        raise crash.told(app.fault) from app.fault
+    shown: list[WeirApp] = []
+    with ends_with_terminal(sys.stdin.fileno(), lambda: shown[-1].leave()):
+        box: Address | None = address
+        while box is not None:
+            app = WeirApp(Client(box), profile, own=read_own())
+            shown[:] = [app]
+            # Without mouse reports the terminal's own selecting and copying works, and fewer bytes travel.
+            app.run(mouse=False)
+            if app.fault is not None:
+                raise crash.told(app.fault) from app.fault
+            box = app.next_box
 
 
 class WeirApp(App[None]):
@@ -53,32 +55,37 @@ class WeirApp(App[None]):
     ENABLE_COMMAND_PALETTE = False
     BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+c", "quit", "quit", show=False, priority=True)]
 
-    def __init__(self, client: Client, profile: Profile) -> None:
+    def __init__(self, client: Client, profile: Profile, *, own: Own | None = None) -> None:
         # The terminal's own colours and background: cheapest on the wire, and right on a light terminal too.
         super().__init__(ansi_color=True)
         self.client = client
         self.profile = profile
         self.looks = Theme(profile)
         self.known = Known()
+        self.own = own or Own()
+        self.keys = Keys(self.own.keys)
+        self.visits = Visits(Visit("inst"))
+        self.typed_before: list[str] = []
+        self.live = Live(client, self.known, profile, changed=self._changed, told=self._tell, heard=self._pass_on)
+        self.next_box: Address | None = None  # where to go when this application has ended
         self._dirty = False
-        self._typed_at = time.monotonic()
-        self._wanted = asyncio.Event()
-        self._measured = asyncio.Event()  # set: the status is to be asked for now
         self._main: asyncio.AbstractEventLoop | None = None
 
     def on_mount(self) -> None:
         self._main = asyncio.get_running_loop()
         self.push_screen(InstancesScreen(self))
-        for name, work in (("events", self._watch), ("instances", self._load), ("status", self._measure)):
-            self.run_worker(work(), exit_on_error=False, name=name)
+        live = self.live
+        work = {"events": live.watch, "instances": live.load, "rights": live.learn_rights}
+        for name, start in {**work, "status": live.measure, "pictures": live.draw}.items():
+            self.run_worker(start(), exit_on_error=False, name=name)
+        if self.own.mistakes:
+            self.call_after_refresh(self._tell, self.own.mistakes[0])
 
     async def on_unmount(self) -> None:
         await self.client.close()
 
     def on_key(self, event: Key) -> None:
-        self._typed_at = time.monotonic()
-        if self.screen_stack and isinstance(self.screen, Frame) and self.screen.takes(event):
-            event.prevent_default()
+        self.live.typed()
 
     @property
     def fault(self) -> Exception | None:
@@ -97,101 +104,29 @@ class WeirApp(App[None]):
 
     # -- what is known ------------------------------------------------------------------------------
     def reload(self) -> None:
-        """Ask the box for all instances again."""
-        self._wanted.set()
+        """Ask the box for everything again."""
+        self.live.reload()
 
-    async def _watch(self) -> None:
-        """Keep what is known true by the box's events, for ever."""
-        feed = Feed(self.client, "/events", on_lost=self._on_lost)
-        while True:
-            try:
-                async for event in feed.events():
-                    await self._heard(event)
-            except BoxError as error:  # refused for good: the way in may be opened again
-                self._on_lost(error)
-                await asyncio.sleep(REFUSED_PAUSE_S)
-
-    async def _heard(self, event: SseEvent) -> None:
-        if event.kind == OPEN:
-            self.known.lost = ""
-            self._changed()
-        if event.kind == "reset" or (event.kind == OPEN and not self.known.loaded):
-            self.reload()
-        elif event.kind.startswith("problem."):
-            self._measured.set()
-        elif event.kind.startswith("instance."):
-            try:
-                await self._instance_event(event)
-            except (msgspec.MsgspecError, BoxError):
-                self.reload()  # whatever it said, the list says it too
-
-    async def _instance_event(self, event: SseEvent) -> None:
-        about = msgspec.json.decode(event.data, type=About)
-        if event.kind == "instance.removed":
-            self.known.remove(about.id)
-        elif event.kind == "instance.state":
-            status = msgspec.json.decode(event.data, type=InstanceStatus)
-            if not self.known.set_meta(status.id, status.meta):
-                await self._fetch(about.id)
-        elif event.kind == "instance.resources":
-            told = msgspec.json.decode(event.data, type=InstanceResources)
-            if not self.known.set_resources(told.id, told.resources):
-                await self._fetch(about.id)
-        elif event.kind == "instance.changed":
-            await self._fetch(about.id)
-        self._changed()
-
-    async def _fetch(self, ident: str) -> None:
-        try:
-            self.known.put(await self.client.get(f"/instances/{quote(ident, safe='')}", Instance))
-        except Refused as error:
-            if error.status != 404:
-                raise
-            self.known.remove(ident)
-
-    async def _load(self) -> None:
-        while True:
-            await self._wanted.wait()
-            self._wanted.clear()
-            try:
-                first = not self.known.loaded
-                self.known.replace((await self.client.get("/instances", Instances)).instances)
-                if first:
-                    self._paint()  # what everyone waits for is not gathered with other changes
-            except BoxError as error:
-                self.frame.say(f"{error.message} {error.hint}".strip(), Kind.BAD)
-                await asyncio.sleep(1 if getattr(error, "passing", True) else REFUSED_PAUSE_S)
-                self.reload()
-            self._changed()
-
-    async def _measure(self) -> None:
-        """The numbers of the header, while somebody is there to read them."""
-        while True:
-            if time.monotonic() - self._typed_at < self.profile.rest_s and not self.known.lost:
-                # Who is not answered here is told so by the event stream's banner.
-                with contextlib.suppress(BoxError):
-                    self.known.status = await self.client.get("/box/status", BoxStatus)
-                self._changed()
-            self._measured.clear()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self.profile.status_s):
-                    await self._measured.wait()
-            await asyncio.sleep(self.profile.repaint_s)  # several problems at once are one question
-
-    def _on_lost(self, error: BoxError) -> None:
-        self.known.lost = error.message.rstrip(".")
-        self._changed()
-
-    def _changed(self) -> None:
+    def _changed(self, at_once: bool) -> None:
         """Paint soon, once for all changes until then."""
-        if not self._dirty:
+        if at_once:
+            self._paint()
+        elif not self._dirty:
             self._dirty = True
             self.set_timer(self.profile.repaint_s, self._paint)
 
     def _paint(self) -> None:
         self._dirty = False
-        if self.screen_stack:  # there is none while the application closes
+        if len(self.screen_stack) > 1:  # there is none while the application opens or closes
             self.frame.repaint()
+
+    def _tell(self, text: str) -> None:
+        if len(self.screen_stack) > 1:
+            self.frame.say(text, Kind.BAD)
+
+    def _pass_on(self, kind: str, ident: str) -> None:
+        if len(self.screen_stack) > 1:
+            self.frame.heard(kind, ident)
 
     # -- going about --------------------------------------------------------------------------------
     @property
@@ -200,66 +135,147 @@ class WeirApp(App[None]):
         assert isinstance(self.screen, Frame)
         return self.screen
 
-    def go(self, word: str) -> None:
-        """Show the screen that `:word` names."""
-        if word == self.frame.word:
+    @property
+    def path(self) -> list[Frame]:
+        """The screens from the first to the one on top."""
+        return [each for each in self.screen_stack if isinstance(each, Frame)]
+
+    def go(self, word: str, about: Sequence[Instance] = ()) -> None:
+        """Show the screen of that word, about these instances where it is about any."""
+        place = keys.place_of(word)
+        if place is None or not self.known.may(place.permission, about):
+            self.frame.say(f"there is no screen '{word}' for you", Kind.BAD)
+        elif place.about and not about:
+            self.frame.say("there is no instance here", Kind.BAD)
+        else:
+            about = about if place.word == "logs" else about[:1]
+            visit = Visit(place.word, tuple(each.id for each in about) if place.about else ())
+            self.visits.go(visit)
+            self._show(visit, place, about)
+
+    def _show(self, visit: Visit, place: Place, about: Sequence[Instance]) -> None:
+        if visit == self.frame.visit:
             return
-        if word == "inst":
-            while len(self.screen_stack) > 2:
+        shown = [each.visit for each in self.path]
+        if visit in shown:
+            for _ in range(len(shown) - 1 - shown.index(visit)):
                 self.pop_screen()
-        elif word == "help":
-            self.push_screen(HelpScreen(self))
-        elif word == "problems":
-            self.push_screen(ProblemsScreen(self))
+            self.frame.repaint()
+            return
+        new = opener.load(place)(self, tuple(about))
+        new.visit = visit
+        top = self.frame
+        beside = place.tab and top.tab and top.visit is not None and top.visit.about[:1] == visit.about[:1]
+        if beside or len(shown) >= DEEPEST:
+            self.switch_screen(new)
+        else:
+            self.push_screen(new)
+
+    def again(self, visit: Visit | None) -> None:
+        """Show what was visited before; it may be gone by now."""
+        if visit is None:
+            self.frame.say("there is nothing in that direction")
+            return
+        place = keys.place_of(visit.word)
+        about = [each for ident in visit.about if (each := self.known.instances.get(ident))]
+        if place is None or (place.about and not about):
+            self.frame.say("it is not there any more", Kind.BAD)
+        else:
+            self._show(visit, place, about)
 
     def back(self, *, quit_at_first: bool = False) -> None:
         """Leave the screen; the first one is left only by quitting."""
-        if len(self.screen_stack) > 2:
+        if len(self.path) > 1:
             self.pop_screen()
+            if self.frame.visit is not None:
+                self.visits.go(self.frame.visit)
             self.frame.repaint()
         elif quit_at_first:
             self.exit()
 
+    # -- commands -----------------------------------------------------------------------------------
+    def words(self) -> list[str]:
+        """What can be typed after `:` here and now."""
+        may, scopes = self.known.may, self.frame.scopes
+        places = [each.word for each in PLACES if may(each.permission)]
+        found = [each for group in keys.commands().values() for each in group]
+        fit = [each for each in found if each.scope in (*scopes, keys.INSTANCE) and may(each.permission)]
+        return [*places, *(each.command for each in fit)]
+
     def command(self, text: str) -> None:
         """Carry out what was typed after `:`; a name may follow the word."""
-        word, _, name = text.partition(" ")
-        action = keys.commands().get(word)
-        if word in keys.PLACES:
-            self.go(word)
-        elif action is None:
+        self.typed_before = [*(each for each in self.typed_before if each != text), text][-50:]
+        word, _, rest = text.partition(" ")
+        place, action = keys.place_of(word), self._action(word)
+        if action is not None and action.scope in self.frame.scopes and action.scope != keys.INSTANCE:
+            self.frame.act(action)  # what the screen itself calls so comes first
+        elif place is not None and self.known.may(place.permission):
+            if (about := self._named(rest) if place.about else []) is not None:
+                self.go(place.word, about)
+                if rest and not place.about and self.frame.word == place.word:
+                    self.frame.named(rest)
+        elif action is None or not self.known.may(action.permission):
             self.frame.say(f"'{word}' is no command; ? lists them", Kind.BAD)
-        elif action.scope == keys.INSTANCES:
-            self._command_on(word, name.strip())
+        elif action.scope == keys.INSTANCE:
+            if (about := self._named(rest)) is not None:
+                self.act_on(about, action.id)
         else:
-            self.frame.action_act(action.id)
+            self.frame.say(f"'{word}' is for {keys.SCOPES[action.scope].lower()}", Kind.BAD)
 
-    def _command_on(self, word: str, name: str) -> None:
-        found = self.known.find(name) if name else self.frame.current
-        if name and found is None:
-            self.frame.say(f"there is no instance '{name}'", Kind.BAD)
-        else:
-            self.act_on(found, word)
+    def _action(self, word: str) -> Action | None:
+        found = keys.commands().get(word, [])
+        here = [each for each in found if each.scope in self.frame.scopes]
+        return next(iter(here or found), None)
 
-    def act_on(self, instance: Instance | None, what: str) -> None:
-        """Do an action of the key table to an instance."""
-        if instance is None:
+    def _named(self, rest: str) -> list[Instance] | None:
+        """The instances that are named, or meant here; None, said why, when one is not there."""
+        names = rest.split()
+        if not names:
+            return list(self.frame.targets())
+        found = []
+        for name in [rest.strip()] if self.known.find(rest.strip()) else names:
+            each = self.known.find(name)
+            if each is None:
+                self.frame.say(f"there is no instance '{name}'", Kind.BAD)
+                return None
+            found.append(each)
+        return found
+
+    def act_on(self, about: Sequence[Instance], what: str) -> None:
+        """Do an action of the key table to instances."""
+        if not about:
             self.frame.say("there is no instance here", Kind.BAD)
-        elif what == "logs":
-            self.push_screen(LogsScreen(self, instance))
         elif what == "address":
-            self.frame.say(instance.url, "name")
+            self.frame.say(about[0].url, "name")
+        elif what == "delete":
+            self._delete(list(about))
+        elif what == "shell":
+            from tui.screens.shell import open_shell
+
+            open_shell(self.frame, about[0])
         else:
-            self.run_worker(self._ask(instance, what), exit_on_error=False, name=what)
+            self.run_worker(self._ask(list(about), what), exit_on_error=False, name=what)
 
-    async def _ask(self, instance: Instance, action: str) -> None:
-        self.frame.say(f"{instance.name}: {DOING[action]}")
-        try:
-            await self.client.post(f"/projects/{instance.id}/actions/{action}")
-        except BoxError as error:
-            self.frame.say(f"{instance.name}: {error.message} {error.hint}".strip(), Kind.BAD)
+    def _delete(self, about: list[Instance]) -> None:
+        name = about[0].name if len(about) == 1 else f"delete {len(about)}"
+        what = "with its flows and files" if len(about) == 1 else "instances with their flows and files"
 
+        def go() -> None:
+            self.run_worker(self._ask(about, "delete"), exit_on_error=False, name="delete")
 
-class About(msgspec.Struct, frozen=True):
-    """What every event of an instance says."""
+        self.frame.confirm(name, f"to delete {'it' if len(about) == 1 else str(len(about))} {what}", go)
 
-    id: str
+    async def _ask(self, about: list[Instance], action: str) -> None:
+        """One after the other; what is refused does not keep the others from being done."""
+        names = about[0].name if len(about) == 1 else f"{len(about)} instances"
+        self.frame.say(f"{names}: {DOING.get(action, 'deleting')}")
+        for each in about:
+            try:
+                if action == "delete":
+                    await self.client.delete(f"/projects/{each.id}")
+                else:
+                    await self.client.post(f"/projects/{each.id}/actions/{action}")
+            except BoxError as error:
+                self.frame.say(f"{each.name}: {error.message} {error.hint}".strip(), Kind.BAD)
+                if getattr(error, "status", 0) == 403:
+                    self.live.recheck_rights()

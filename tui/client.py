@@ -44,6 +44,22 @@ class Client:
         """POST JSON to a path below /api/v1; the raw answer."""
         return await self._send("POST", path, body=body)
 
+    async def read(self, path: str) -> bytes:
+        """GET a path below /api/v1; the raw answer, whatever its form."""
+        return await self._send("GET", path)
+
+    async def patch(self, path: str, body: object = None) -> bytes:
+        """PATCH a path below /api/v1; the raw answer."""
+        return await self._send("PATCH", path, body=body)
+
+    async def put(self, path: str, body: object) -> bytes:
+        """PUT JSON to a path below /api/v1; the raw answer."""
+        return await self._send("PUT", path, body=body)
+
+    async def delete(self, path: str) -> bytes:
+        """DELETE a path below /api/v1; the raw answer."""
+        return await self._send("DELETE", path)
+
     async def stream(
         self, path: str, params: Mapping[str, str] | None = None, *, last_id: str = ""
     ) -> AsyncIterator[SseEvent]:

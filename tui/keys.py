@@ -1,70 +1,88 @@
-"""The one table of what can be done. Bindings, footer, help and `:` commands are derived from it."""
+"""What the key table means: which key does what, what footer, help and documents say of it. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from msgspec import Struct
+from tui.action import Action
+from tui.keytable import ACTIONS, ANYWHERE, INSTANCE, INSTANCES, KEPT_KEYS, LOGS, SCOPES, TABLE
+from tui.screens.registry import PLACES, Place
 
-ANYWHERE = "anywhere"
-TABLE = "table"
-INSTANCES = "instances"
-LOGS = "logs"
-SCOPES = {ANYWHERE: "Everywhere", TABLE: "In lists", INSTANCES: "Instances", LOGS: "Logs"}
-
-
-class Action(Struct, frozen=True):
-    """Something the user can do. `keys` are textual's names, `shown_key` is what people read.
-
-    `command` is its word after `:`, so that no action needs a key that a terminal may lose; `shown` puts it in the
-    footer; `changes` marks what changes the box: people who may only read do not get to see it.
-    """
-
-    id: str
-    keys: tuple[str, ...]
-    shown_key: str
-    label: str
-    scope: str
-    help: str
-    command: str = ""
-    shown: bool = False
-    changes: bool = False
+__all__ = ["ACTIONS", "ANYWHERE", "INSTANCE", "INSTANCES", "LOGS", "SCOPES", "TABLE", "Action", "Keys"]
+MayDo = Callable[[str], bool]
+SHOWN = {"slash": "/", "colon": ":", "question_mark": "?", "left_square_bracket": "[", "right_square_bracket": "]"}
+SHOWN |= {"minus": "-", "escape": "Esc", "pageup": "PgUp", "pagedown": "PgDn"}
 
 
-ACTIONS = (
-    Action("logs", ("l", "enter"), "l", "logs", INSTANCES, "show the log of the instance", "logs", shown=True),
-    Action("start", ("S",), "S", "start", INSTANCES, "start it", "start", shown=True, changes=True),
-    Action("stop", ("t",), "t", "stop", INSTANCES, "stop its flows", "stop", shown=True, changes=True),
-    Action("restart", ("r",), "r", "restart", INSTANCES, "restart its flows", "restart", shown=True, changes=True),
-    Action("address", ("o",), "o", "address", INSTANCES, "show the address of its editor", "address", shown=True),
-    Action("follow", ("G", "end", "f"), "G", "follow", LOGS, "go to the end and follow", "follow", shown=True),
-    Action("pause", ("p", "space"), "p", "pause", LOGS, "stop or go on following", "pause", shown=True),
-    Action("wrap", ("w",), "w", "wrap", LOGS, "fold long lines, or cut them", "wrap", shown=True),
-    Action("up", ("k", "up"), "k", "up", TABLE, "one line up"),
-    Action("down", ("j", "down"), "j", "down", TABLE, "one line down"),
-    Action("page_up", ("pageup", "ctrl+u"), "PgUp", "page up", TABLE, "one page up"),
-    Action("page_down", ("pagedown", "ctrl+d"), "PgDn", "page down", TABLE, "one page down"),
-    Action("top", ("g", "home"), "g", "top", TABLE, "to the first line"),
-    Action("bottom", ("G", "end"), "G", "end", TABLE, "to the last line"),
-    Action("left", ("left", "h"), "h", "left", LOGS, "see what is left of the window"),
-    Action("right", ("right",), "Right", "right", LOGS, "see what is right of the window"),
-    Action("filter", ("slash",), "/", "filter", ANYWHERE, "show only lines with a text; !text: without it", shown=True),
-    Action("command", ("colon",), ":", "go", ANYWHERE, "go to a screen, or do an action by its word", shown=True),
-    Action("help", ("question_mark",), "?", "help", ANYWHERE, "this list", "help", shown=True),
-    Action("back", ("escape",), "Esc", "back", ANYWHERE, "clear the filter, then go back"),
-    Action("refresh", ("ctrl+r",), "^R", "refresh", ANYWHERE, "ask the box for everything again", "refresh"),
-    Action(
-        "quit",
-        ("q",),
-        "q",
-        "leave",
-        ANYWHERE,
-        "go back; in the first list quit, the box keeps running",
-        "q",
-        shown=True,
-    ),
-)
-PLACES = {"inst": "the instances", "problems": "what is wrong with the box"}
+def anything(_permission: str) -> bool:
+    """For who may do everything."""
+    return True
+
+
+class Keys:
+    """The key table together with somebody's own keys: textual's names of keys by the name of an action."""
+
+    def __init__(self, own: Mapping[str, tuple[str, ...]] | None = None) -> None:
+        self._own = own or {}
+        self._maps: dict[tuple[str, ...], dict[str, Action]] = {}
+
+    def keymap(self, scopes: Sequence[str]) -> dict[str, Action]:
+        """Key to action; of two actions with one key, that of the scope named first. One's own keys win within their
+        scope, but never those of KEPT_KEYS; built-in keys stay where nothing else is put on them."""
+        wanted = tuple(scopes)
+        if wanted not in self._maps:
+            found: dict[str, Action] = {}
+            for scope in wanted:
+                of_scope = [each for each in ACTIONS if each.scope == scope]
+                for each in of_scope:
+                    for key in self._own.get(each.name, ()):
+                        if key not in KEPT_KEYS:
+                            found.setdefault(key, each)
+                for each in of_scope:
+                    for key in each.keys:
+                        found.setdefault(key, each)
+            self._maps[wanted] = found
+        return self._maps[wanted]
+
+    def shown_key(self, action: Action) -> str:
+        """The key that people are told."""
+        own = self._own.get(action.name)
+        return key_name(own[0]) if own else action.shown_key
+
+    def footer(self, scopes: Sequence[str], cells: int, may: MayDo = anything) -> list[tuple[str, str]]:
+        """Keys and labels that fit on one line, `?` always among them."""
+        found = [each for scope in scopes for each in ACTIONS if each.scope == scope]
+        shown = [(self.shown_key(each), each.label) for each in found if each.shown and may(each.permission)]
+        keep = [pair for pair in shown if pair[1] == "help"]
+        for pair in shown:
+            if pair not in keep and sum(len(key) + len(label) + 3 for key, label in [*keep, pair]) <= cells + 2:
+                keep.append(pair)
+        return [pair for pair in shown if pair in keep]
+
+    def help_rows(self, may: MayDo = anything, first: Sequence[str] = ()) -> list[tuple[str, str, str]]:
+        """Key, `:` word and explanation of every action, grouped by scope; a group starts with a row of its title.
+
+        The scopes of `first` come first: those of the screen that asks.
+        """
+        rows: list[tuple[str, str, str]] = []
+        here = {scope: SCOPES[scope] for scope in first}
+        for scope, title in {**here, **SCOPES}.items():
+            found = [each for each in ACTIONS if each.scope == scope and may(each.permission)]
+            if found:
+                rows.append(("", "", title))
+            for each in found:
+                keys = self._own.get(each.name, ()) + each.keys
+                rows.append((" ".join(map(key_name, keys)), f":{each.command}" if each.command else "", each.help))
+        rows.append(("", "", "Screens"))
+        rows += [("", f":{place.word}", place.help) for place in PLACES if may(place.permission)]
+        return rows
+
+
+def key_name(key: str) -> str:
+    """A key as people read it: `^R` for `ctrl+r`."""
+    if key.startswith("ctrl+"):
+        return f"^{key[5:].upper()}"
+    return SHOWN.get(key, key if len(key) == 1 else key.capitalize())
 
 
 def actions(scopes: Sequence[str]) -> list[Action]:
@@ -72,39 +90,61 @@ def actions(scopes: Sequence[str]) -> list[Action]:
     return [each for each in ACTIONS if each.scope in scopes]
 
 
-def keymap(scopes: Sequence[str]) -> dict[str, Action]:
-    """Key to action; of two actions with one key, that of the scope named first."""
-    found: dict[str, Action] = {}
-    for scope in scopes:
-        for each in ACTIONS:
-            if each.scope == scope:
-                for key in each.keys:
-                    found.setdefault(key, each)
+def commands() -> dict[str, list[Action]]:
+    """Word after `:` to what it may mean, screen by screen."""
+    found: dict[str, list[Action]] = {}
+    for each in ACTIONS:
+        if each.command:
+            found.setdefault(each.command, []).append(each)
     return found
 
 
-def commands() -> dict[str, Action]:
-    """Word after `:` to action."""
-    return {each.command: each for each in ACTIONS if each.command}
+def place_of(word: str) -> Place | None:
+    """The screen that a word names, by its own or another of its names."""
+    for place in PLACES:
+        if word == place.word or word in place.aliases:
+            return place
+    return None
 
 
-def footer(scopes: Sequence[str], cells: int) -> list[tuple[str, str]]:
-    """Keys and labels that fit on one line, `?` always among them."""
-    shown = [(each.shown_key, each.label) for each in actions(scopes) if each.shown]
-    keep = [pair for pair in shown if pair[0] == "?"]
-    for pair in shown:
-        if pair not in keep and sum(len(key) + len(label) + 3 for key, label in [*keep, pair]) <= cells + 2:
-            keep.append(pair)
-    return [pair for pair in shown if pair in keep]
+def document() -> str:
+    """`docs/keys.md`: the table for who has no terminal at hand."""
+    lines = [HEAD]
+    for key, command, text in Keys().help_rows():
+        if not key and not command:
+            lines += [f"\n## {text}\n", "| key | command | does |", "| --- | --- | --- |"]
+        else:
+            shown = " ".join(f"`{each}`" for each in key.split()) if key else ""
+            lines.append(f"| {shown} | {f'`{command}`' if command else ''} | {text} |")
+    lines.append("\n## Keys of your own\n\n" + OWN)
+    lines += ["| name | built-in keys |", "| --- | --- |"]
+    lines += [f"| `{each.name}` | {' '.join(f'`{key}`' for key in each.keys)} |" for each in ACTIONS]
+    return "\n".join(lines) + "\n"
 
 
-def help_rows() -> list[tuple[str, str, str]]:
-    """Key, `:` word and explanation of every action, grouped by scope; a group starts with a row of its title."""
-    rows: list[tuple[str, str, str]] = []
-    for scope, title in SCOPES.items():
-        rows.append(("", "", title))
-        for each in ACTIONS:
-            if each.scope == scope:
-                rows.append((each.shown_key, f":{each.command}" if each.command else "", each.help))
-    rows += [("", "", "Places"), *(("", f":{word}", text) for word, text in PLACES.items())]
-    return rows
+HEAD = """# Keys
+
+Made from the key table (`tui/keytable.py`) by `python -m tui.keys > docs/keys.md`; a test checks that it is current.
+
+Every action can also be typed as a command after `:`, for terminals that lose keys; Tab completes, Up brings back what
+was typed before. `:restart plant-a` names an instance; without a name the one under the cursor is meant.
+
+`/` filters: `/plant` shows lines with that text, `/!plant` those without, `/state=running` compares a column,
+`/state=running !test` joins both. In logs the whole text is looked for."""
+OWN = """In `~/.config/weir/keys.toml`, or the file that `WEIR_KEYS` names:
+
+```toml
+[keys]
+"instance.restart" = "f5"
+"table.page_down" = ["ctrl+n", "pagedown"]
+```
+
+Left is the name of an action below, right one key or several, as textual calls them. The built-in keys go on working
+unless another action got them; `:` `?` `Esc` `Enter` and `q` can't be given away. A mistake in the file is told with
+its line when the screens open; the rest of the file counts.
+"""
+
+if __name__ == "__main__":
+    import sys
+
+    sys.stdout.write(document())

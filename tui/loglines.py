@@ -11,6 +11,8 @@ from msgspec import Struct, field
 from tui.text import fit, visible
 
 LEVEL_CELLS = 7
+LEVEL_AT = len("00:00:00 ")
+HEAD_CELLS = LEVEL_AT + LEVEL_CELLS  # time and level, with a blank each
 BEGINNING = "0" * 17  # the cursor before every entry
 WRONG = frozenset({"error", "fatal"})
 
@@ -46,6 +48,11 @@ def entry(data: bytes | str) -> Entry:
         return Entry(msg=data if isinstance(data, str) else data.decode("utf-8", "replace"))
 
 
+def time_ms(ts: str) -> int:
+    """Milliseconds since 1970 of a stamp; 0 when it is none."""
+    return int(ts[:13]) if ts[:13].isascii() and ts[:13].isdigit() else 0
+
+
 def stamp(ts: str, zone: tzinfo | None, form: str) -> str:
     """The stamp as local time; blanks of the same length when it is none."""
     try:
@@ -62,8 +69,12 @@ def lines(
     form: str = "%H:%M:%S",
     ascii_only: bool = False,
     most: int | None = None,
+    prefix: str = "",
 ) -> list[str]:
-    """Time, level and message; further lines of a message (a stack trace) are indented under it, up to `most`."""
+    """Time, level and message; further lines of a message (a stack trace) are indented under it, up to `most`.
+
+    `prefix` stands before the message of each line.
+    """
     said = each.msg if isinstance(each.msg, str) else msgspec.json.encode(each.msg).decode()
     first, *rest = said.strip("\r\n").split("\n")
     if most is not None and len(rest) > most:
@@ -72,6 +83,8 @@ def lines(
     level = fit(visible(each.level or "out", ascii_only=True), LEVEL_CELLS - 1, mark="~")
     head = f"{stamp(each.ts, zone, form)} {level} "
     source = f"[{who}] " if who else ""
-    shown = [head + visible(source + first.rstrip("\r"), ascii_only=ascii_only)]
-    shown += [" " * len(head) + visible(line.rstrip("\r"), ascii_only=ascii_only) for line in rest if line.strip()]
+    shown = [head + prefix + visible(source + first.rstrip("\r"), ascii_only=ascii_only)]
+    shown += [
+        " " * len(head) + prefix + visible(line.rstrip("\r"), ascii_only=ascii_only) for line in rest if line.strip()
+    ]
     return shown

@@ -16,6 +16,7 @@ class Profile(Struct, frozen=True):
     repaint_s: float = 0.1  # changes of a screen are gathered this long
     status_s: float = 10.0  # how often the header's numbers are asked for
     rest_s: float = 300.0  # nobody typed for so long: the header's numbers rest
+    files: bool = True  # files of this machine may be read and written: not for who came by a one-time ticket
 
     @property
     def dot(self) -> str:
@@ -35,10 +36,13 @@ def choose(environ: Mapping[str, str], *, rich: bool, low: bool, encoding: str) 
     """The profile for this terminal: low over SSH unless `rich` is asked for."""
     slow = low or (not rich and bool(environ.get("SSH_CONNECTION")))
     colour = not environ.get("NO_COLOR") and environ.get("TERM") not in ("dumb", "vt100", "vt220")
-    ascii_only = encoding.replace("-", "").lower() != "utf8"
+    # In the C locale Python itself writes UTF-8 (PEP 540); who asks for that locale has a terminal that can't show it.
+    locale = next((environ[name] for name in ("LC_ALL", "LC_CTYPE", "LANG") if environ.get(name)), "")
+    ascii_only = locale in ("C", "POSIX") or encoding.replace("-", "").lower() != "utf8"
+    files = not environ.get("WEIR_TICKET")
     if slow:
-        return Profile(low=True, colour=colour, ascii=ascii_only, repaint_s=0.5, status_s=30.0)
-    return Profile(colour=colour, ascii=ascii_only)
+        return Profile(low=True, colour=colour, ascii=ascii_only, repaint_s=0.5, status_s=30.0, files=files)
+    return Profile(colour=colour, ascii=ascii_only, files=files)
 
 
 def textual_switches(profile: Profile, environ: Mapping[str, str]) -> dict[str, str]:

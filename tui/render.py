@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from msgspec import Struct
@@ -11,7 +12,7 @@ from appliance.schema.instances import Instance
 from tui import figures
 from tui.profile import Profile
 from tui.signs import Kind, kind, signed
-from tui.state import Known
+from tui.state import Known, Point
 from tui.text import age, duration, fit, parse_time, percent, plural, visible, width
 
 Piece = tuple[str, str]  # text and the name of its style
@@ -19,52 +20,71 @@ WHY = frozenset({Kind.BAD, Kind.CHANGING, Kind.ODD})
 
 
 class Column(Struct, frozen=True):
-    """`cells` is the width; 0 shares what is left with the other columns of 0. `spare` ones go first when narrow."""
+    """`cells` is the width; 0 shares what is left with the other columns of 0. `spare` ones go when it is narrow, the
+    lowest first; 0 always stays."""
 
     title: str
     cells: int
     right: bool = False
-    spare: bool = False
+    spare: int = 0
 
 
+PICTURE_CELLS = 10
 INSTANCE_COLUMNS = (
     Column("STATE", 12),
     Column("NAME", 18),
-    Column("TEAM", 8, spare=True),
-    Column("CPU", 4, right=True, spare=True),
-    Column("MEM", 4, right=True, spare=True),
+    Column("TEAM", 8, spare=3),
+    Column("CPU", 4, right=True, spare=4),
+    Column("", PICTURE_CELLS, spare=2),
+    Column("MEM", 4, right=True, spare=5),
+    Column("", PICTURE_CELLS, spare=1),
     Column("RST", 3, right=True),
     Column("AGE", 4, right=True),
     Column("ADDRESS", 0),
 )
 PROBLEM_COLUMNS = (Column("PROBLEM", 0), Column("FOR", 4, right=True))
-HELP_COLUMNS = (Column("KEY", 6), Column("COMMAND", 10), Column("DOES", 0))
+HELP_COLUMNS = (Column("KEY", 12), Column("COMMAND", 10), Column("DOES", 0))
+FACT_COLUMNS = (Column("", 13), Column("", 0))
+LIVELY_FROM_CELLS = 107  # where there is room for pictures in the list
 
 
 def layout(columns: tuple[Column, ...], cells: int, gap: int = 2) -> list[int]:
     """The width of each column on a line of `cells`; 0 hides a spare column that does not fit."""
     shown = list(columns)
     while sum(each.cells or 12 for each in shown) + gap * len(shown) > cells and any(each.spare for each in shown):
-        shown.remove([each for each in shown if each.spare][0])
+        shown.remove(min((each for each in shown if each.spare), key=lambda each: each.spare))
     left = cells - sum(each.cells for each in shown) - gap * (len(shown) - 1)
     shares = [each for each in shown if not each.cells]
     flexible = max(4, left // len(shares)) if shares else 0
-    return [(each.cells or flexible) if each in shown else 0 for each in columns]
+    return [(each.cells or flexible) if any(each is one for one in shown) else 0 for each in columns]
 
 
-def instance_cells(each: Instance, now: datetime, profile: Profile) -> list[Piece]:
-    """One row of the instance list."""
+def instance_cells(
+    each: Instance, now: datetime, profile: Profile, points: Sequence[Point] | None = None
+) -> list[Piece]:
+    """One row of the instance list; `points` are its last figures."""
     what = kind(each.meta.state)
+    cpu, memory = pictures(points or (), PICTURE_CELLS, profile)
     return [
         (signed(each.meta.state), what),
         (visible(each.name, ascii_only=profile.ascii), "name"),
         (visible(str(each.team.get("name", "")), ascii_only=profile.ascii), "plain"),
         (figures.cpu(each.resources, none=profile.dash), "plain"),
+        (cpu, Kind.UP),
         (figures.memory(each.resources, none=profile.dash), "plain"),
+        (memory, Kind.UP),
         (str(each.meta.restarts), Kind.ODD if each.meta.restarts else "plain"),
         (age(each.created_at, now, none=profile.dash), "plain"),
         (note(each, now, profile), what if what in WHY else "dim"),
     ]
+
+
+def pictures(points: Sequence[Point], cells: int, profile: Profile) -> tuple[str, str]:
+    """CPU (full height: a core) and memory of the last minutes as rows of blocks."""
+    blocks = figures.ASCII_BLOCKS if profile.ascii else figures.BLOCKS
+    cpu = figures.sparkline([each.cpu_percent for each in points], cells, top=100.0, blocks=blocks)
+    known = [each.memory_bytes for each in points]
+    return cpu, figures.sparkline(known, cells, blocks=blocks)
 
 
 def note(each: Instance, now: datetime, profile: Profile) -> str:
@@ -77,11 +97,24 @@ def note(each: Instance, now: datetime, profile: Profile) -> str:
     return visible(each.url.removeprefix("https://").rstrip("/"), ascii_only=profile.ascii)
 
 
-def why(each: Instance, profile: Profile) -> list[Piece]:
-    """The line under the list about the row of the cursor."""
+def why(each: Instance, profile: Profile, points: Sequence[Point] | None = None) -> list[Piece]:
+    """The line under the list about the row of the cursor: why it is so, or what it took in the last minutes."""
     said = each.meta.message or each.meta.reason
     if not said:
-        return [(visible(f"{each.name}  {each.url}", ascii_only=profile.ascii), "dim")]
+        name = visible(f"{each.name}  ", ascii_only=profile.ascii)
+        url: Piece = (visible(each.url, ascii_only=profile.ascii), "dim")
+        if each.resources is None or not points:
+            return [(name, "dim"), url]
+        cpu, memory = pictures(points, PICTURE_CELLS, profile)
+        return [
+            (name, "dim"),
+            ("cpu ", "dim"),
+            (cpu, Kind.UP),
+            ("  mem ", "dim"),
+            (memory, Kind.UP),
+            ("  ", "dim"),
+            url,
+        ]
     style = kind(each.meta.state) if kind(each.meta.state) in WHY else "plain"
     return [(visible(f"{each.name}: {said}", ascii_only=profile.ascii), style)]
 
@@ -116,15 +149,6 @@ def problem_words(each: Problem, profile: Profile) -> list[tuple[str, str, str]]
     """Why it is so, what was seen, what to do: label, text, style."""
     told = (("why", each.cause, "plain"), ("seen", each.evidence, "dim"), ("do", each.next_step, "name"))
     return [(label, visible(text, ascii_only=profile.ascii), style) for label, text, style in told]
-
-
-def wanted(pattern: str, text: str) -> bool:
-    """Does a filter let `text` through? Case is ignored; a leading `!` inverts; empty lets all through."""
-    if not pattern or pattern == "!":
-        return True
-    if pattern.startswith("!"):
-        return pattern[1:].lower() not in text.lower()
-    return pattern.lower() in text.lower()
 
 
 def row(cells: list[Piece], columns: tuple[Column, ...], widths: list[int], more: str) -> list[Piece]:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Sequence
+
 import msgspec
 from msgspec import Struct
 
 from appliance.schema.box import BoxStatus
 from appliance.schema.instances import Instance, InstanceMeta
-from appliance.schema.resources import Figures
+from appliance.schema.resources import Figures, Sample
+from tui.rights import Rights
 from tui.signs import Kind, kind
+
+POINTS = 40  # of a picture of the last minutes
+MB = 1024 * 1024
 
 
 class Counts(Struct, frozen=True):
@@ -20,15 +27,25 @@ class Counts(Struct, frozen=True):
     other: int = 0
 
 
+class Point(Struct, frozen=True):
+    """What an instance took at some time."""
+
+    cpu_percent: float | None
+    memory_bytes: float | None
+
+
 class Known:
     """The last known state. Instances stay in the order in which they were first heard of, so that rows never jump.
 
-    `lost` says why the connection is down; empty while it is up.
+    `lost` says why the connection is down; empty while it is up. `pictures` holds the last figures of instances whose
+    history was asked for.
     """
 
     def __init__(self) -> None:
         self.instances: dict[str, Instance] = {}
         self.status: BoxStatus | None = None
+        self.rights = Rights()
+        self.pictures: dict[str, deque[Point]] = {}
         self.lost = ""
         self.loaded = False
 
@@ -56,10 +73,18 @@ class Known:
         if found is None:
             return False
         self.instances[ident] = msgspec.structs.replace(found, resources=resources)
+        if ident in self.pictures and resources is not None:
+            self.pictures[ident].append(Point(resources.cpu_percent, resources.memory_bytes))
         return True
+
+    def set_history(self, ident: str, samples: Sequence[Sample]) -> None:
+        """The last figures of one instance, oldest first; what comes later is put behind."""
+        points = [Point(each.cpu, None if each.ps is None else each.ps * MB) for each in samples]
+        self.pictures[ident] = deque(points, maxlen=POINTS)
 
     def remove(self, ident: str) -> None:
         self.instances.pop(ident, None)
+        self.pictures.pop(ident, None)
 
     def find(self, name_or_id: str) -> Instance | None:
         for each in self.instances.values():
@@ -71,3 +96,9 @@ class Known:
         kinds = [kind(each.meta.state) for each in self.instances.values()]
         up, bad, down = (kinds.count(each) for each in (Kind.UP, Kind.BAD, Kind.DOWN))
         return Counts(up=up, bad=bad, down=down, other=len(kinds) - up - bad - down)
+
+    def may(self, permission: str, about: Sequence[Instance] = ()) -> bool:
+        """Whether the user may do that to these instances; to none in particular: anywhere."""
+        if not about:
+            return self.rights.may(permission)
+        return all(self.rights.may(permission, str(each.team.get("id", ""))) for each in about)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec import Struct
 
 from tests.support import ROOT
 from tests.tui.fakebox import FakeBox, running
+from tests.web_box import WebBox, web_box
 
 
 class Done(Struct, frozen=True):
@@ -43,6 +46,25 @@ def weir(home: Path) -> Weir:
         return Done(process.returncode or 0, out.decode(), err.decode())
 
     return run
+
+
+@pytest.fixture
+async def real(home: Path) -> AsyncIterator[WebBox]:
+    """The appliance's real web part, on the sockets that `weir` looks for."""
+    async with web_box(home) as box:
+        yield box
+
+
+async def said(weir: Weir, *arguments: str, **fields: Any) -> str:
+    """What a command that succeeds prints."""
+    done = await weir(*arguments, **fields)
+    assert done.code == 0, (arguments, done.out, done.err)
+    return done.out
+
+
+async def loaded(weir: Weir, *arguments: str) -> Any:
+    """The object that a command prints with --json."""
+    return json.loads(await said(weir, *arguments, "--json"))
 
 
 async def start_weir(

@@ -14,6 +14,8 @@ from typing import Any
 
 from aiohttp import web
 
+from appliance.auth.permissions import PERMISSIONS
+
 Json = dict[str, Any]
 TEAM = {"id": "team1", "name": "ops"}
 FINGERPRINT = ":".join(["AB"] * 32)
@@ -63,7 +65,6 @@ def log_entry(text: Any, level: str = "info", *, at: int = 0, **more: Any) -> Js
 
 class FakeBox:
     """Answers as the box does. Attributes are what the "database" holds and how to misbehave.
-
     `refuse` maps "METHOD /path" to (status, body); `delay_s` slows every answer; `seen` lists what was asked.
     """
 
@@ -76,6 +77,7 @@ class FakeBox:
         self.refuse: dict[str, tuple[int, Any]] = {}
         self.seen: list[tuple[str, str, Any]] = []
         self.delay_s = 0.0
+        self.admin, self.role = True, 50
         self.mute = False  # streams send nothing at all, not even keepalives
         self.settle: Callable[[Json, str], Awaitable[None]] = self._settle
         self.streams: set[asyncio.Queue[bytes | None]] = set()
@@ -85,7 +87,6 @@ class FakeBox:
         self._tasks: set[asyncio.Task[None]] = set()
         self._runner: web.AppRunner | None = None
 
-    # -- life ---------------------------------------------------------------------------------------
     async def start(self) -> None:
         self.socket.parent.mkdir(parents=True, exist_ok=True)
         self.socket.unlink(missing_ok=True)
@@ -104,7 +105,6 @@ class FakeBox:
             self._runner = None
         self.socket.unlink(missing_ok=True)
 
-    # -- what happens to the box --------------------------------------------------------------------
     def add(self, name: str, state: str = "running", message: str = "", **meta: Any) -> Json:
         found = instance(len(self.instances), name, state, message, **meta)
         self.instances.append(found)
@@ -159,14 +159,13 @@ class FakeBox:
             queue.put_nowait(None)
 
     def asked(self, method: str, path_end: str) -> list[Any]:
-        """The bodies of matching requests, in order."""
+        """The bodies of matching requests."""
         return [body for verb, path, body in self.seen if verb == method and path.endswith(path_end)]
 
     def _offer_log(self, ident: str, chunk: bytes) -> None:
         for queue in self.log_streams.get(ident, ()):
             queue.put_nowait(chunk)
 
-    # -- answers ------------------------------------------------------------------------------------
     def _routes(self) -> list[web.RouteDef]:
         api = "/api/v1"
         return [
@@ -184,6 +183,7 @@ class FakeBox:
             web.get(f"{api}/events", self._events),
             web.get(f"{api}/stacks", self._stacks),
             web.get(f"{api}/user/teams", self._teams),
+            web.get(f"{api}/user/permissions", self._rights),
             web.get(f"{api}/teams/{{key}}/applications", self._applications),
             web.post(f"{api}/user/tokens", self._token),
         ]
@@ -332,7 +332,7 @@ class FakeBox:
         return response
 
     async def _stacks(self, _: web.Request) -> web.Response:
-        links = {"self": "/api/v1/stacks/stack1"}
+        links = {"self": ""}
         stack = {"id": "stack1", "name": "nr5", "label": "Node-RED 5", "active": True, "properties": {}}
         stack |= {"createdAt": datetime.now(UTC).isoformat(), "links": links, "built": True, "instanceCount": 2}
         return web.json_response({"meta": {}, "count": 1, "stacks": [stack]})
@@ -340,6 +340,10 @@ class FakeBox:
     async def _teams(self, _: web.Request) -> web.Response:
         team = {**TEAM, "slug": "ops", "avatar": "", "suspended": False, "links": {"self": ""}, "role": 50}
         return web.json_response({"meta": {}, "count": 1, "teams": [team | {"instanceCount": 2, "memberCount": 1}]})
+
+    async def _rights(self, _: web.Request) -> web.Response:
+        needed = {each.name: int(each.role) for each in PERMISSIONS.values()}
+        return web.json_response({"admin": self.admin, "permissions": needed, "teams": {TEAM["id"]: self.role}})
 
     async def _applications(self, _: web.Request) -> web.Response:
         now = datetime.now(UTC).isoformat()
@@ -388,13 +392,9 @@ if __name__ == "__main__":  # to look at the screens by hand: python -m tests.tu
 
     async def demo(home: Path) -> None:
         async with running(home) as box:
-            for number in range(20):
-                box.add(f"line-{number:02d}", ("running", "stopped", "starting")[number % 3])
-            for number in range(100):
-                box.log("plant-a", f"Started flow {number} " + "x" * (number * 3), type="tab", name=f"Flow {number}")
-            box.log("plant-a", "Error: boom\n    at f (file.js:1:2)\n    at g", "error", type="function", name="calc")
+            [box.add(f"line-{number:02d}", ("running", "stopped", "starting")[number % 3]) for number in range(20)]
             while True:
                 await asyncio.sleep(1)
-                box.log("plant-a", f"tick {time.strftime('%H:%M:%S')}", "warn" if time.time() % 5 < 1 else "info")
+                box.log("plant-a", f"tick {time.strftime('%H:%M:%S')}")
 
     asyncio.run(demo(Path(sys.argv[1])))

@@ -4,33 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from appliance.__main__ import _offer
-from tests.tui.conftest import Weir
-from tests.web_box import WebBox, web_box
+from tests.tui.conftest import Weir, loaded, said
+from tests.web_box import WebBox
 
 SECRET = "s3cret-of-the-plant"
-
-
-@pytest.fixture
-async def real(home: Path) -> AsyncIterator[WebBox]:
-    async with web_box(home) as box:
-        yield box
-
-
-async def said(weir: Weir, *arguments: str, **fields: Any) -> str:
-    done = await weir(*arguments, **fields)
-    assert done.code == 0, (arguments, done.out, done.err)
-    return done.out
-
-
-async def loaded(weir: Weir, *arguments: str) -> Any:
-    return json.loads(await said(weir, *arguments, "--json"))
 
 
 async def env(real: WebBox, instance_id: str) -> dict[str, str]:

@@ -3,19 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
 from tests.tui.conftest import Weir
-from tests.web_box import WebBox, web_box
-
-
-@pytest.fixture
-async def real(home: Path) -> AsyncIterator[WebBox]:
-    async with web_box(home) as box:
-        yield box
+from tests.web_box import WebBox
 
 
 async def test_added_listed_removed(real: WebBox, weir: Weir) -> None:

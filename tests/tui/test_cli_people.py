@@ -5,31 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from appliance.model import Role
-from tests.tui.conftest import Done, Weir
-from tests.web_box import PASSWORD, WebBox, web_box
-
-
-@pytest.fixture
-async def real(home: Path) -> AsyncIterator[WebBox]:
-    async with web_box(home) as box:
-        yield box
-
-
-async def said(weir: Weir, *arguments: str, **fields: Any) -> str:
-    done = await weir(*arguments, **fields)
-    assert done.code == 0, (arguments, done.out, done.err)
-    return done.out
-
-
-async def loaded(weir: Weir, *arguments: str) -> Any:
-    return json.loads(await said(weir, *arguments, "--json"))
+from tests.tui.conftest import Done, Weir, loaded, said
+from tests.web_box import PASSWORD, WebBox
 
 
 async def test_an_account_from_its_making_to_its_end(real: WebBox, weir: Weir) -> None:
@@ -194,3 +176,13 @@ async def test_what_a_role_may_not_is_told_with_the_next_step(real: WebBox, weir
 async def test_wrong_usage_is_2(real: WebBox, weir: Weir, arguments: list[str]) -> None:
     done = await weir(*arguments)
     assert done.code == 2 and "Traceback" not in done.err
+
+
+async def test_rights_are_told_by_team(real: WebBox, weir: Weir) -> None:
+    assert "administrator" in await said(weir, "user", "rights")
+    token = await real.token(await real.person("ann", Role.VIEWER))
+    env = {"WEIR_TOKEN": token}
+    assert await said(weir, "user", "rights", env=env) == "Home: viewer\n"
+    told = json.loads(await said(weir, "user", "rights", "--json", env=env))
+    assert told["admin"] is False and list(told["teams"].values()) == [10]
+    assert told["permissions"]["project:delete"] == 50

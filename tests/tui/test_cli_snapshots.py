@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import pytest
 
 from appliance.auth.secrets import SEALED_FOR_CREDENTIALS
 from appliance.services import credentials
 from appliance.store import instances
 from tests.tui.conftest import Weir
-from tests.web_box import WebBox, web_box
+from tests.web_box import WebBox
 
 FIRST, SECOND = [{"id": "t1", "type": "tab", "label": "Line"}], [{"id": "t1", "type": "tab", "label": "Line 2"}]
-
-
-@pytest.fixture
-async def real(home: Path) -> AsyncIterator[WebBox]:
-    async with web_box(home) as box:
-        yield box
 
 
 async def said(weir: Weir, *arguments: str, **fields: Any) -> str:

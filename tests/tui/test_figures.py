@@ -15,7 +15,8 @@ from appliance.schema.resources import Figures, Sample
 from tests.support import eventually
 from tests.tui.conftest import Weir
 from tests.tui.fakebox import FakeBox
-from tests.tui.test_screens import page, reads, screens
+from tests.tui.rig import page, reads
+from tests.tui.test_screens import screens
 from tui.figures import ASCII_BLOCKS, Series, cpu, facts, memory, series, short_size, sparkline, summary
 
 AMOUNT = st.floats(0, 1e9)
@@ -93,15 +94,15 @@ def test_messages_are_a_rate_and_a_restart_is_no_negative_one() -> None:
 async def test_the_table_follows_what_the_box_says(box: FakeBox) -> None:
     async with screens(box) as (app, _):
         await reads(app, "plant-test")
-        assert page(app)[2].split()[-5:-2] == ["–", "–", "0"]
+        assert page(app)[3].split()[-5:-2] == ["–", "–", "0"]
         box.set_resources("plant-a", figures(11.2, 131))
-        await eventually(lambda: page(app)[2].split()[-5:-2] == ["11%", "131M", "0"])
+        await eventually(lambda: page(app)[3].split()[-5:-2] == ["11%", "131M", "0"])
         box.set_state("plant-a", "restarting")
         await reads(app, "~ restarting")
-        assert "131M" in page(app)[2], "a state says nothing about memory"
+        assert "131M" in page(app)[3], "a state says nothing about memory"
         box.set_state("plant-a", "running")
         box.set_resources("plant-a", None)
-        await eventually(lambda: page(app)[2].split()[-5:-3] == ["–", "–"])
+        await eventually(lambda: page(app)[3].split()[-5:-3] == ["–", "–"])
 
 
 async def test_list_show_and_status(box: FakeBox, weir: Weir) -> None:

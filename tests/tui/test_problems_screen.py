@@ -12,7 +12,8 @@ from appliance.store import faults
 from appliance.system.vitals import Disk
 from tests.tui.conftest import Weir
 from tests.tui.fakebox import FakeBox
-from tests.tui.test_screens import page, reads, screens
+from tests.tui.rig import page, reads
+from tests.tui.test_screens import screens
 from tui.profile import Profile
 
 HOME = "/srv/automation/weir/boxes/plant-floor-gateway-2"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tui.render import wanted
+from tui.filters import wanted
 from tui.widgets.log_view import folded
 from tui.widgets.ring import LINE_CELLS, Ring
 

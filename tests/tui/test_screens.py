@@ -4,54 +4,26 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from textual.pilot import Pilot
 
 from tests.support import eventually
+from tests.tui import rig
 from tests.tui.fakebox import FakeBox
-from tui.address import Address
+from tests.tui.rig import page, reads
+from tui import logfeed
 from tui.app import WeirApp
-from tui.client import Client
 from tui.profile import Profile
-from tui.screens import frame, logs
+from tui.screens import frame
 from tui.screens.logs import LogsScreen
-
-FAST = Profile(repaint_s=0.01, status_s=0.2)
 
 
 @contextlib.asynccontextmanager
-async def screens(
-    box: FakeBox, *, profile: Profile = FAST, silence_s: float = 45, size: tuple[int, int] = (80, 24)
-) -> AsyncIterator[tuple[WeirApp, Pilot[None]]]:
-    address = Address(label="the box", base_url="http://weir", socket=box.socket)
-    app = WeirApp(Client(address, silence_s=silence_s), profile)
-    async with app.run_test(size=size) as pilot:
-        yield app, pilot
-        failed = [each.name for each in app.workers if each.error is not None]
-        assert failed == []
-
-
-def page(app: WeirApp) -> list[str]:
-    """The screen as text, line by line."""
-    width, height = app.size
-    strips = app.screen._compositor.render_strips()
-    lines = ["".join(segment.text for segment in strip) for strip in strips]
-    assert len(lines) == height
-    assert all(len(line) <= width for line in lines)
-    return lines
-
-
-async def reads(app: WeirApp, *texts: str, without: str = "\0") -> str:
-    """Wait until all texts are on the screen and `without` is not."""
-
-    def check() -> str:
-        whole = "\n".join(page(app))
-        assert all(text in whole for text in texts), whole
-        assert without not in whole, whole
-        return whole
-
-    return await eventually(check, 10)
+async def screens(box: FakeBox, **fields: Any) -> AsyncIterator[tuple[WeirApp, Pilot[None]]]:
+    async with rig.screens(box.socket, **fields) as found:
+        yield found
 
 
 async def test_the_home_screen(box: FakeBox) -> None:
@@ -59,9 +31,9 @@ async def test_the_home_screen(box: FakeBox) -> None:
         await reads(app, "plant-test")
         await reads(app, "weir · pi4.local · 1 run 1 crash 1 stop · mem 61% disk 43%")
         lines = page(app)
-        assert lines[1].split() == ["STATE", "NAME", "CPU", "MEM", "RST", "AGE", "ADDRESS"]
-        assert lines[2].startswith("> + running     plant-a ")
-        assert lines[4].startswith("  x crashed     plant-test ")
+        assert lines[2].split() == ["STATE", "NAME", "CPU", "MEM", "RST", "AGE", "ADDRESS"]
+        assert lines[3].startswith("> + running     plant-a ")
+        assert lines[5].startswith("  x crashed     plant-test ")
         assert "l logs" in lines[-1]
         assert "? help" in lines[-1]
 
@@ -76,7 +48,7 @@ async def test_a_key_changes_the_box(box: FakeBox, key: str, action: str, end: s
         ident = box.find("plant-b")["id"]
         await eventually(lambda: box.asked("POST", f"/projects/{ident}/actions/{action}"))
         await eventually(lambda: box.find("plant-b")["meta"]["state"] == end)
-        await eventually(lambda: page(app)[3].split()[2] == end)
+        await eventually(lambda: page(app)[4].split()[2] == end)
         assert len([1 for verb, _, _ in box.seen if verb == "POST"]) == 1
 
 
@@ -170,6 +142,9 @@ async def test_help_is_called_keys_and_lists_them(box: FakeBox) -> None:
         await reads(app, "plant-test")
         await pilot.press("question_mark")
         await reads(app, "Keys", "restart its flows", ":restart")
+        await pilot.press("slash", *"type a command", "enter")
+        await reads(app, "type a command", without="restart its flows")
+        await pilot.press("escape")
         await pilot.press("escape")
         await reads(app, "plant-a")
 
@@ -209,7 +184,7 @@ async def test_log_text_is_data_and_long_lines_fold(box: FakeBox) -> None:
     async with screens(box) as (app, pilot):
         await reads(app, "plant-test")
         box.log("plant-a", "[bold red]no markup[/] \x1b[2J \u202e " + "x" * 100 + "END")
-        await pilot.press("enter")
+        await pilot.press("l")
         await reads(app, "[bold red]no markup[/] \\x1b[2J \\u202e", without="END")
         await pilot.press("w")
         await reads(app, "END", "folded")
@@ -272,7 +247,7 @@ async def test_older_pages_are_fetched_at_the_top(box: FakeBox) -> None:
 async def test_a_log_that_is_refused_says_why_for_as_long_as_it_is(
     box: FakeBox, monkeypatch: pytest.MonkeyPatch, passing: bool
 ) -> None:
-    monkeypatch.setattr(logs, "REFUSED_PAUSE_S", 0.1)
+    monkeypatch.setattr(logfeed, "REFUSED_PAUSE_S", 0.1)
     monkeypatch.setattr(frame, "SAID_S", 0.1)
     async with screens(box) as (app, pilot):
         await reads(app, "plant-test")
@@ -327,7 +302,7 @@ async def test_many_rows_and_pages(box: FakeBox) -> None:
 @pytest.mark.parametrize("size", [(40, 10), (80, 24), (200, 60), (20, 5)])
 async def test_any_size_of_terminal(box: FakeBox, size: tuple[int, int]) -> None:
     async with screens(box, size=size) as (app, pilot):
-        await reads(app, "plant-a" if size[0] >= 40 else "running")
+        await reads(app, "plant-a" if size[0] >= 40 else "runn")
         await pilot.resize_terminal(100, 30)
         await reads(app, "plant-a")
 

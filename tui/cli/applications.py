@@ -8,10 +8,9 @@ from appliance.schema.users import Application, Applications
 from tui.cli.box import Box
 from tui.cli.deletion import confirm
 from tui.cli.instances import application_id
-from tui.cli.session import Session, print_json, print_object, print_table
+from tui.cli.session import Session, print_object, print_table, tell
 from tui.cli.teams import Known, find_team, known_teams
 from tui.errors import Usage
-from tui.text import visible
 from tui.wire import decode
 
 
@@ -55,10 +54,7 @@ def delete_application(session: Session, args: Namespace) -> None:
         if not args.yes:
             confirm(session, args.name, "This deletes the application.")
         answer = box.delete(f"/applications/{found}")
-    if args.json:
-        print_json(answer)
-    else:
-        print(f"{visible(args.name)} is deleted")
+    tell(answer, f"{args.name} is deleted", as_json=args.json)
 
 
 def _of(box: Box, team: Known) -> list[Application]:
@@ -73,7 +69,4 @@ def _only_team(box: Box) -> Known:
 
 
 def _tell(args: Namespace, answer: bytes, what: str) -> None:
-    if args.json:
-        print_json(answer)
-    else:
-        print(f"{visible(decode(answer, Application).name)} {what}")
+    tell(answer, f"{decode(answer, Application).name} {what}", as_json=args.json)

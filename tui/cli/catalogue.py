@@ -11,9 +11,8 @@ from msgspec import Struct
 from tui.cli import node_red_settings
 from tui.cli.box import Box
 from tui.cli.deletion import confirm
-from tui.cli.session import Session, print_json, print_table
+from tui.cli.session import Session, print_json, print_table, tell
 from tui.errors import Refused, Usage
-from tui.text import visible
 
 Thing = dict[str, Any]
 
@@ -122,10 +121,7 @@ def delete_things(session: Session, args: Namespace, what: str) -> None:
         if not args.yes:
             confirm(session, found["name"], f"This deletes the {kind.words}.")
         answer = box.delete(f"{kind.path}/{found['id']}")
-    if args.json:
-        print_json(answer)
-    else:
-        print(f"{visible(found['name'])} is deleted")
+    tell(answer, f"{found['name']} is deleted", as_json=args.json)
 
 
 def _new(box: Box, args: Namespace, what: str) -> Thing:
@@ -186,7 +182,4 @@ def _cell(key: str, value: Any) -> str:
 
 
 def _tell(args: Namespace, answer: bytes, what: str) -> None:
-    if args.json:
-        print_json(answer)
-    else:
-        print(f"{visible(msgspec.json.decode(answer)['name'])} {what}")
+    tell(answer, f"{msgspec.json.decode(answer)['name']} {what}", as_json=args.json)

@@ -18,6 +18,8 @@ from tui.wire import decode
 
 PAGE = 200
 MOST_PAGES = 60  # more than all that a Node-RED can have reported
+# One whose flows share its token ("published") is believed as far as it goes: nobody else could know.
+OF_LAUNCHERS = ("launcher", "published")
 
 
 def show_crashes(session: Session, name: str, *, count: int, as_json: bool) -> None:
@@ -42,7 +44,7 @@ def _seen(box: Box, path: str, count: int) -> list[AuditEntry]:
     query = {"event": "crashed", "limit": str(count)}
     for _ in range(MOST_PAGES):
         page = decode(box.get(path, query), AuditPage)
-        found += [each for each in page.log if each.source == "launcher"]
+        found += [each for each in page.log if each.source in OF_LAUNCHERS]
         if len(found) >= count or page.meta.next_cursor is None:
             break
         query |= {"cursor": page.meta.next_cursor, "limit": str(PAGE)}

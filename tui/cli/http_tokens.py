@@ -10,7 +10,7 @@ from appliance.schema.endpoints import HttpToken, HttpTokenCreated, HttpTokens
 from tui.cli.box import Box
 from tui.cli.deletion import confirm
 from tui.cli.instances import resolve
-from tui.cli.session import Session, print_json, print_table, say
+from tui.cli.session import Session, print_json, print_table, say, tell
 from tui.errors import Refused, Usage
 from tui.text import visible
 from tui.wire import decode
@@ -81,7 +81,4 @@ def _milliseconds(ends: datetime | str | None) -> int | None:
 
 
 def _done(answer: bytes, args: Namespace, said: str) -> None:
-    if args.json:
-        print_json(answer)
-    else:
-        print(visible(said))
+    tell(answer, said, as_json=args.json)

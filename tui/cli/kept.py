@@ -13,7 +13,7 @@ from appliance.schema.deploys import KeptDeploy, KeptDeploys
 from appliance.schema.instances import Instance
 from tui.cli.box import Box
 from tui.cli.instances import resolve
-from tui.cli.session import Session, print_json, print_table, say
+from tui.cli.session import Session, print_json, print_table, say, tell
 from tui.errors import BoxError, Refused, Usage
 from tui.text import age, visible
 from tui.wire import decode
@@ -81,8 +81,5 @@ def _write(answer: bytes, found: KeptDeploy, out: str, *, as_json: bool) -> None
 
 
 def _say_done(answer: bytes, text: str, as_json: bool) -> None:
-    if as_json:
-        print_json(answer)
-    else:
-        print(visible(text))
+    tell(answer, text, as_json=as_json)
     sys.stdout.flush()

@@ -149,6 +149,8 @@ class Printer:
             say("connected again")
         if event.kind == "dropped":
             say(f"the log was faster than the line: {event.data} entries are not shown here")
+        elif event.kind == "reset":
+            say("what came in between is no longer in the log")
         elif event.kind == "log":
             self._print(event)
 

@@ -11,7 +11,7 @@ from argparse import Namespace
 from collections.abc import Callable, Sequence
 
 from tui.address import Wanted
-from tui.cli import catalogue_commands, people_commands, snapshot_commands
+from tui.cli import catalogue_commands, library_commands, people_commands, snapshot_commands
 from tui.cli.parser import build, parse
 from tui.cli.session import Session, warn
 from tui.errors import BoxError
@@ -24,7 +24,7 @@ Command = Callable[[Session, Namespace], bool | None]
 def main() -> None:
     """Run one command and exit: 0 done, 1 refused, 2 wrong usage, 130 interrupted, 141 nobody reads the output."""
     try:
-        code = run(sys.argv[1:])
+        code = _complete(sys.argv[2:]) if sys.argv[1:2] == ["--complete"] else run(sys.argv[1:])
         sys.stdout.flush()
     except BrokenPipeError:
         # Whoever read our output has seen enough. Python would complain once more when it flushes at exit.
@@ -38,7 +38,9 @@ def main() -> None:
 def run(arguments: Sequence[str]) -> int:
     """Run the command that `arguments` name; the exit code. Usage errors exit by themselves, as argparse does."""
     args = parse(build(COMMANDS), arguments)
-    wanted = Wanted(home=args.home, url=args.url, token=args.token, token_file=args.token_file, ca=args.ca)
+    wanted = Wanted(
+        home=args.home, url=args.url, token=args.token, token_file=args.token_file, ca=args.ca, box=args.box
+    )
     try:
         well = COMMANDS[args.command](Session(wanted, os.environ), args)
     except BoxError as error:
@@ -46,6 +48,15 @@ def run(arguments: Sequence[str]) -> int:
         warn(error.message, error.hint)
         return error.exit_code
     return 1 if well is False else 0
+
+
+def _complete(given: Sequence[str]) -> int:
+    """Print what may stand at a shell's cursor, one word a line."""
+    from tui.cli.completing import complete
+
+    words, code = complete(build(COMMANDS), given, os.environ)
+    print("\n".join(words), end="\n" if words else "")
+    return code
 
 
 def bare(session: Session, args: Namespace) -> None:
@@ -80,6 +91,13 @@ def problems(session: Session, args: Namespace) -> None:
     from tui.cli.doctor import show_problems
 
     show_problems(session, as_json=args.json)
+
+
+def host(session: Session, args: Namespace) -> None:
+    """The machine: processors, memory, disks, temperature, certificates."""
+    from tui.cli.host import show_host
+
+    show_host(session, as_json=args.json)
 
 
 def create(session: Session, args: Namespace) -> None:
@@ -256,6 +274,7 @@ COMMANDS: dict[str, Command] = {
     "status": status,
     "doctor": doctor,
     "problems": problems,
+    "host": host,
     "ui": ui,
     "instance create": create,
     "instance list": list_,
@@ -277,9 +296,11 @@ COMMANDS: dict[str, Command] = {
     "name list": name_list,
     "name remove": name_remove,
     "stack build": appliance,
+    "launcher install": appliance,
     **catalogue_commands.COMMANDS,
     **people_commands.COMMANDS,
     **snapshot_commands.COMMANDS,
+    **library_commands.COMMANDS,
     "up": appliance,
     "down": appliance,
     "serve": appliance,

@@ -6,7 +6,7 @@ from argparse import Namespace
 
 from appliance.schema.members import Invitations, Invited, TeamMember, TeamMembers
 from tui.cli.box import Box
-from tui.cli.session import Session, print_json, print_table
+from tui.cli.session import Session, print_json, print_table, tell
 from tui.cli.teams import find_team, role_name
 from tui.errors import Refused
 from tui.text import visible
@@ -32,11 +32,8 @@ def add_member(session: Session, args: Namespace) -> None:
     with session.box() as box:
         team = find_team(box, args.team)
         answer = box.post(f"/teams/{team.id}/members", {"user": args.name, "role": args.role})
-    if args.json:
-        print_json(answer)
-    else:
-        made = decode(answer, TeamMember)
-        print(f"{visible(made.username)} is {role_name(made.role)} of {visible(team.name)}")
+    made = decode(answer, TeamMember)
+    tell(answer, f"{made.username} is {role_name(made.role)} of {team.name}", as_json=args.json)
 
 
 def set_role(session: Session, args: Namespace) -> None:
@@ -45,10 +42,7 @@ def set_role(session: Session, args: Namespace) -> None:
         team = find_team(box, args.team)
         found = _member(box, team.id, args.name)
         answer = box.put(f"/teams/{team.id}/members/{found.id}", {"role": args.role})
-    if args.json:
-        print_json(answer)
-    else:
-        print(f"{visible(found.username)} is {role_name(args.role)} of {visible(team.name)}")
+    tell(answer, f"{found.username} is {role_name(args.role)} of {team.name}", as_json=args.json)
 
 
 def remove_member(session: Session, args: Namespace) -> None:
@@ -57,10 +51,7 @@ def remove_member(session: Session, args: Namespace) -> None:
         team = find_team(box, args.team)
         found = _member(box, team.id, args.name)
         answer = box.delete(f"/teams/{team.id}/members/{found.id}")
-    if args.json:
-        print_json(answer)
-    else:
-        print(f"{visible(found.username)} belongs to {visible(team.name)} no longer")
+    tell(answer, f"{found.username} belongs to {team.name} no longer", as_json=args.json)
 
 
 def _member(box: Box, team_id: str, wanted: str) -> TeamMember:

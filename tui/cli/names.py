@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import quote
 
 from appliance.schema.box import BoxName, BoxNames
-from tui.cli.session import Session, print_json, print_table
+from tui.cli.session import Session, print_json, print_table, tell
 from tui.errors import Refused
 from tui.text import visible
 from tui.wire import decode
@@ -44,10 +44,7 @@ def remove_name(session: Session, name: str, *, as_json: bool) -> None:
         raise Refused(f"'{name}' is not a name of the box", status=404, hint="weir name list shows them.")
     with session.box() as box:
         answer = box.delete(f"/box/names/{quote(name, safe='')}")
-    if as_json:
-        print_json(answer)
-    else:
-        print(f"{visible(name)} is accepted no longer")
+    tell(answer, f"{name} is accepted no longer", as_json=as_json)
 
 
 def written(each: BoxName) -> str:

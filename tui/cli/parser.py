@@ -9,7 +9,8 @@ from argparse import Action, ArgumentParser, ArgumentTypeError, Namespace, _SubP
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from tui.cli import catalogue_commands, people_options, snapshot_commands
+from tui.cli import catalogue_commands, library_commands, people_options, snapshot_commands
+from tui.cli.examples import EXAMPLES
 
 WAIT_S = 180.0
 SETTINGS = (
@@ -21,10 +22,12 @@ GROUPS = {
     "instance": "make, watch and control instances",
     "name": "the names under which browsers reach the box",
     "stack": "the Node.js and Node-RED that instances run on",
+    "launcher": "the published launcher, instead of Weir's own",
     "token": "personal access tokens",
     **people_options.GROUPS,
     **snapshot_commands.GROUPS,
     **catalogue_commands.GROUPS,
+    **library_commands.GROUPS,
 }
 APPLIANCE = {
     "up": "Start the box.",
@@ -32,6 +35,7 @@ APPLIANCE = {
     "serve": "Be the appliance, in the foreground.",
     "migrate": "Bring the database to this version's schema.",
     "stack build": "Build a stack on this box.",
+    "launcher install": "Install the published launcher on this box.",
 }
 Subparsers: TypeAlias = "_SubParsersAction[ArgumentParser]"  # a generic only to type checkers
 
@@ -79,6 +83,7 @@ def parse(parser: ArgumentParser, arguments: Sequence[str]) -> Namespace:
 
 def _box_options(parser: ArgumentParser) -> None:
     parser.add_argument("--home", metavar="DIR", default="", help="the box's directory on this machine")
+    parser.add_argument("--box", metavar="NAME", default="", help="a box that is known by name: the screen :box")
     parser.add_argument("--url", metavar="URL", default="", help="a box elsewhere; needs a token")
     parser.add_argument("--token-file", metavar="FILE", default="", help="holds the token; or set WEIR_TOKEN")
     parser.add_argument("--token", metavar="@FILE", default="", help="the same, as @FILE")
@@ -93,7 +98,10 @@ def _group(verbs: Subparsers, name: str, text: str) -> Subparsers:
 
 def _add(verbs: Subparsers, name: str, verb: str, text: str) -> None:
     # A verb of the appliance explains itself: its --help is passed on.
-    parser = verbs.add_parser(verb, help=text, description=text, add_help=name not in APPLIANCE, allow_abbrev=False)
+    example = f"Example: {EXAMPLES[name]}" if name in EXAMPLES else None
+    parser = verbs.add_parser(
+        verb, help=text, description=text, epilog=example, add_help=name not in APPLIANCE, allow_abbrev=False
+    )
     parser.set_defaults(command=name)
     if name in APPLIANCE:
         return
@@ -108,12 +116,17 @@ def _add(verbs: Subparsers, name: str, verb: str, text: str) -> None:
         parser.add_argument("--rich", action="store_true", help="all colours and rates, also over SSH")
         parser.add_argument("--low", action="store_true", help="as few bytes as can be, also locally")
         return
-    if verb != "open":
+    if verb not in ("open", "completion"):
         parser.add_argument("--json", action="store_true", help="print the API's object")
 
 
 def _options(name: str) -> people_options.Options | None:
-    known = (people_options.options, snapshot_commands.options, catalogue_commands.options)
+    known = (
+        people_options.options,
+        snapshot_commands.options,
+        catalogue_commands.options,
+        library_commands.options,
+    )
     return next((found for each in known if (found := each(name)) is not None), None)
 
 

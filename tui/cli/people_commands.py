@@ -24,6 +24,13 @@ def user_show(session: Session, args: Namespace) -> None:
     show_user(session, args)
 
 
+def user_rights(session: Session, args: Namespace) -> None:
+    """What you may do yourself, on the box and in your teams."""
+    from tui.cli.users import show_rights
+
+    show_rights(session, args)
+
+
 def user_create(session: Session, args: Namespace) -> None:
     """Make an account; its user sets the password himself."""
     from tui.cli.users import create_user
@@ -216,6 +223,7 @@ def settings_set(session: Session, args: Namespace) -> None:
 COMMANDS: dict[str, Command] = {
     "user list": user_list,
     "user show": user_show,
+    "user rights": user_rights,
     "user create": user_create,
     "user edit": user_edit,
     "user delete": user_delete,

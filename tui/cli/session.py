@@ -23,6 +23,11 @@ class Session:
     """Made once per call from the global options."""
 
     def __init__(self, wanted: Wanted, environ: Mapping[str, str]) -> None:
+        """Raises Usage when a box is named that is not known."""
+        if wanted.box:
+            from tui import boxes
+
+            wanted, environ = boxes.meant(wanted, environ)
         self.wanted = wanted
         self.environ = environ
 
@@ -59,6 +64,14 @@ def print_json(answer: bytes) -> None:
 
 def print_object(answer: Any) -> None:
     print_json(msgspec.json.encode(answer))
+
+
+def tell(answer: bytes, said: str, *, as_json: bool) -> None:
+    """What every command that changes something ends with: the API's object for --json, else a sentence."""
+    if as_json:
+        print_json(answer)
+    else:
+        print(visible(said))
 
 
 def print_table(head: Row, rows: list[Row], *, right: frozenset[int] = frozenset()) -> None:

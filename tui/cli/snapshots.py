@@ -20,6 +20,7 @@ from tui.cli.instances import resolve
 from tui.cli.session import Session, print_json, print_object, print_table, say
 from tui.errors import BoxError, Refused, Usage
 from tui.flowdiff import Change, Side, diff
+from tui.sides import of_instance, of_snapshot
 from tui.text import age, visible
 from tui.wire import decode
 
@@ -70,7 +71,7 @@ def show(session: Session, args: Namespace) -> None:
         print_json(answer)
         return
     whole = msgspec.json.decode(answer)
-    side = _side(whole)
+    side = of_snapshot(whole)
     lines = [
         ("Name", found.name),
         ("Id", found.id),
@@ -197,31 +198,13 @@ def _line(change: Change) -> str:
 
 def _whole(box: Box, instance: Instance, wanted: str) -> Side:
     found = _find(box, instance, wanted)
-    return _side(msgspec.json.decode(box.get(f"/snapshots/{_quoted(found)}/full")))
-
-
-def _side(whole: dict[str, Any]) -> Side:
-    given = whole["settings"]
-    return Side(whole["flows"]["flows"], given["settings"], given["env"], given["modules"])
+    return of_snapshot(msgspec.json.decode(box.get(f"/snapshots/{_quoted(found)}/full")))
 
 
 def _present(box: Box, instance: Instance) -> Side:
     """What the instance is now, in the shape of a snapshot."""
     flows = msgspec.json.decode(box.get(f"/instances/{instance.id}/flows"))["flows"]
-    own = {key: value for key, value in instance.settings.items() if key not in ("env", "dashboard2UI")}
-    group = own.get("palette")
-    listed = group.get("modules", []) if isinstance(group, dict) else []
-    if isinstance(group, dict):
-        own["palette"] = {key: value for key, value in group.items() if key != "modules"}
-    for name, key in (("httpNodeAuth", "pass"), ("localAuth", "pass"), ("palette", "npmrc")):
-        if isinstance(values := own.get(name), dict):
-            own[name] = {inner: value for inner, value in values.items() if inner != key}
-    env = {
-        each["name"]: {"hidden": True, "value": ""} if each.get("hidden") else each.get("value", "")
-        for each in instance.settings.get("env", [])
-        if not str(each["name"]).startswith("FF_")
-    }
-    return Side(flows, own, env, {each["name"]: each["version"] for each in listed})
+    return of_instance(flows, instance.settings)
 
 
 def _find(box: Box, instance: Instance, wanted: str) -> Snapshot:

@@ -14,7 +14,7 @@ from appliance.schema.users import Team, Teams, UserTeams
 from tui.cli.box import Box
 from tui.cli.deletion import confirm
 from tui.cli.people_options import ROLES
-from tui.cli.session import Session, print_json, print_table
+from tui.cli.session import Session, print_json, print_table, tell
 from tui.errors import Refused, Usage
 from tui.text import visible
 from tui.wire import decode
@@ -119,11 +119,8 @@ def create_team(session: Session, args: Namespace) -> None:
     with session.box() as box:
         body = {"name": args.name, "slug": args.slug, "type": _type_id(box, args.type) if args.type else ""}
         answer = box.post("/teams", body)
-    if args.json:
-        print_json(answer)
-    else:
-        made = decode(answer, Team)
-        print(f"{visible(made.name)} is made; its slug is {visible(made.slug)}")
+    made = decode(answer, Team)
+    tell(answer, f"{made.name} is made; its slug is {made.slug}", as_json=args.json)
 
 
 def edit_team(session: Session, args: Namespace) -> None:
@@ -155,10 +152,7 @@ def delete_team(session: Session, args: Namespace) -> None:
         if not args.yes:
             confirm(session, team.slug, "This deletes the team with its applications and memberships.")
         answer = box.delete(f"/teams/{team.id}")
-    if args.json:
-        print_json(answer)
-    else:
-        print(f"{visible(team.name)} is deleted")
+    tell(answer, f"{team.name} is deleted", as_json=args.json)
 
 
 def role_name(role: int) -> str:

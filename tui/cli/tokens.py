@@ -8,7 +8,7 @@ from typing import Any
 
 from appliance.schema.users import TokenCreated, TokenList, TokenSummary
 from tui.cli.box import Box
-from tui.cli.session import Session, print_json, print_table, say
+from tui.cli.session import Session, print_json, print_table, say, tell
 from tui.cli.teams import find_team
 from tui.cli.users import find_user
 from tui.errors import Refused, Usage
@@ -56,11 +56,12 @@ def edit_token(session: Session, args: Namespace) -> None:
         if not body:
             raise Usage("nothing to change is named", hint="weir token edit --help lists what can be.")
         answer = box.put(f"/user/tokens/{find_token(box, args.name).id}", body)
-    if args.json:
-        print_json(answer)
-    else:
-        changed = decode(answer, TokenSummary)
-        print(f"{visible(changed.name)} may now: {_worth(changed)}, until {changed.expires_at or 'it is deleted'}")
+    changed = decode(answer, TokenSummary)
+    tell(
+        answer,
+        f"{changed.name} may now: {_worth(changed)}, until {changed.expires_at or 'it is deleted'}",
+        as_json=args.json,
+    )
 
 
 def delete_token(session: Session, args: Namespace) -> None:

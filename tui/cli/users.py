@@ -12,10 +12,10 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
-from appliance.schema.users import Recovery, User, Users, UserTeams
+from appliance.schema.users import OwnPermissions, Recovery, User, Users, UserTeams
 from tui.cli.box import Box
 from tui.cli.deletion import confirm
-from tui.cli.session import Session, print_json, print_table, say, warn
+from tui.cli.session import Session, print_json, print_table, say, tell, warn
 from tui.cli.teams import find_team, role_name
 from tui.errors import Refused, Usage
 from tui.text import visible
@@ -73,6 +73,23 @@ def show_user(session: Session, args: Namespace) -> None:
     ]
     for label, value in facts:
         print(f"{label:<9} {visible(value)}")
+
+
+def show_rights(session: Session, args: Namespace) -> None:
+    """Print the caller's role by team; with --json every permission with the role that it needs."""
+    with session.box() as box:
+        answer = box.get("/user/permissions")
+        teams = decode(box.get("/user/teams"), UserTeams).teams
+    if args.json:
+        print_json(answer)
+        return
+    found = decode(answer, OwnPermissions)
+    if found.admin:
+        print("You are an administrator: you may do everything on this box.")
+    for team in teams:
+        print(f"{visible(team.name)}: {role_name(found.teams.get(team.id, team.role))}")
+    if not found.admin and not teams:
+        print("You belong to no team. Ask an administrator of this box.")
 
 
 def create_user(session: Session, args: Namespace) -> None:
@@ -135,10 +152,7 @@ def _change(session: Session, args: Namespace, body: dict[str, Any], said: str) 
     with session.box() as box:
         found = find_user(box, args.name)
         answer = box.put(f"/users/{found.id}", body)
-    if args.json:
-        print_json(answer)
-    else:
-        print(f"{visible(decode(answer, User).username)} {said}")
+    tell(answer, f"{decode(answer, User).username} {said}", as_json=args.json)
 
 
 def delete_user(session: Session, args: Namespace) -> None:
@@ -148,10 +162,7 @@ def delete_user(session: Session, args: Namespace) -> None:
         if not args.yes:
             confirm(session, found.username, "This deletes the account with its tokens and memberships.")
         answer = box.delete(f"/users/{found.id}")
-    if args.json:
-        print_json(answer)
-    else:
-        print(f"{visible(found.username)} is deleted")
+    tell(answer, f"{found.username} is deleted", as_json=args.json)
 
 
 def reset_password(session: Session, args: Namespace) -> None:

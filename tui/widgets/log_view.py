@@ -10,19 +10,19 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-from tui.loglines import LEVEL_CELLS
+from tui.loglines import HEAD_CELLS, LEVEL_AT, LEVEL_CELLS
 from tui.text import char_width, fit, width
 from tui.theme import LEVELS, Theme
-from tui.widgets.ring import Ring
+from tui.widgets.ring import ALL, Ring
 
-LEVEL_AT = len("00:00:00 ")
 SIDE_STEP = 40
 
 
 class LogView(Widget, can_focus=True):
     """Lines are shown as they are given; strangers' control characters must be gone already.
 
-    `new` counts lines that came while it held still.
+    `new` counts lines that came while it held still. Where lines carry a prefix of `prefix_cells` behind time and
+    level, `prefixes` maps it (without blanks) to a style.
     """
 
     DEFAULT_CSS = "LogView { height: 1fr; }"
@@ -39,11 +39,13 @@ class LogView(Widget, can_focus=True):
         self.new = 0
         self._anchor = 0  # number of the first line shown while holding still
         self._left = 0
+        self.prefix_cells = 0
+        self.prefixes: dict[str, str] = {}
         self._window: list[tuple[int, str]] = []
 
-    def append(self, lines: Sequence[str]) -> None:
+    def append(self, lines: Sequence[str], times: Sequence[int] = ()) -> None:
         """Show lines at the end; painted at most once for the whole batch."""
-        found = self.ring.append(lines)
+        found = self.ring.append(lines, times)
         if not found:
             return
         if self.follow or len(self.ring) <= self.size.height:
@@ -57,14 +59,28 @@ class LogView(Widget, can_focus=True):
         """Whether it holds still at the oldest line it has."""
         return not self.follow and self.ring.position(self._anchor) == 0
 
-    def prepend(self, lines: Sequence[str]) -> None:
+    def prepend(self, lines: Sequence[str], times: Sequence[int] = ()) -> None:
         """Take older lines; the window stays on what it shows."""
-        self.ring.prepend(lines)
+        self.ring.prepend(lines, times)
         self._changed()
 
-    def filter(self, pattern: str) -> None:
-        self.ring.filter(pattern)
+    def filter(self, pattern: str, levels: frozenset[str] = ALL) -> None:
+        self.ring.filter(pattern, levels)
         self.to_end()
+
+    def clear(self) -> None:
+        """Forget all lines."""
+        self.ring.clear()
+        self.to_end()
+
+    def to_time(self, time_ms: int) -> bool:
+        """Hold still at the first line at or after a time; False when there is none."""
+        number = self.ring.number_at(time_ms)
+        if number >= self.ring.end:
+            return False
+        self.hold()
+        self._go(self.ring.position(number))
+        return True
 
     def hold(self) -> None:
         """Stop following; the window stays where it is."""
@@ -114,9 +130,16 @@ class LogView(Widget, can_focus=True):
         if y >= len(self._window):
             return Strip.blank(self.size.width)
         number, text = self._window[y]
-        level = self.ring.line(number)[LEVEL_AT : LEVEL_AT + LEVEL_CELLS].strip()
+        line = self.ring.line(number)
+        level = line[LEVEL_AT : LEVEL_AT + LEVEL_CELLS].strip()
         style = self._theme.style(LEVELS.get(level, "plain"))
-        return Strip([Segment(fit(text, self.size.width, mark=self._theme.more), style)], self.size.width)
+        shown = fit(text, self.size.width, mark=self._theme.more)
+        if not self.prefix_cells or not text.startswith(line[:HEAD_CELLS]):
+            return Strip([Segment(shown, style)], self.size.width)
+        before, prefix = shown[:HEAD_CELLS], shown[HEAD_CELLS : HEAD_CELLS + self.prefix_cells]
+        named = self._theme.style(self.prefixes.get(prefix.strip(), "plain"))
+        rest = shown[HEAD_CELLS + self.prefix_cells :]
+        return Strip([Segment(before, style), Segment(prefix, named), Segment(rest, style)], self.size.width)
 
     def _rows(self) -> list[tuple[int, str]]:
         """Line number and text of every row of the window."""

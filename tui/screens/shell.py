@@ -1,0 +1,59 @@
+"""Opens a shell of an instance: the screens rest meanwhile, and come back as they were."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from textual.app import SuspendNotSupported
+
+from appliance.schema.instances import Instance
+from tui import shell
+from tui.errors import BoxError
+from tui.signs import Kind
+from tui.text import visible
+
+if TYPE_CHECKING:
+    from tui.screens.frame import Frame
+
+
+def open_shell(frame: Frame, each: Instance) -> None:
+    """Say as whom and where, and open it when that is agreed to."""
+    status = frame.known.status
+    if frame.owner.client.address.socket is None or not frame.profile.files:
+        frame.say("a shell is for administrators on the box itself; log in there", Kind.BAD)
+        return
+    if status is None:
+        frame.say("the box has not told yet where its directory is", Kind.BAD)
+        return
+    try:
+        here = shell.place(Path(status.appliance.home), each.id)
+    except BoxError as error:
+        frame.refused(error)
+        return
+    power = ", which owns the whole box" if here.owns_box else ""
+    frame.confirm(each.name, f"for a shell as {here.user}{power}", lambda: _open(frame, each, here))
+
+
+def _open(frame: Frame, each: Instance, here: shell.Place) -> None:
+    try:
+        with frame.owner.suspend():
+            print(_greeting(each, here), flush=True)  # noqa: T201 - the terminal is the user's now
+            code = shell.run(here, [shell.login_shell(), "-i"])
+    except SuspendNotSupported:
+        frame.say("this terminal cannot be lent to a shell", Kind.BAD)
+    except BoxError as error:
+        frame.refused(error)
+    else:
+        frame.say(f"the shell of {each.name} has ended{f' with status {code}' if code else ''}")
+    finally:
+        frame.owner.refresh(layout=True)
+
+
+def _greeting(each: Instance, here: shell.Place) -> str:
+    lines = [f"weir: a shell of {visible(each.name)} as {here.user} in {visible(str(here.directory))}."]
+    if here.owns_box:
+        lines.append("      This account owns the whole box: all instances, the database and the keys.")
+    lines.append("      'exit' goes back to the screens; should the terminal look odd afterwards, type: reset")
+    return "\n".join(lines) if sys.stdout.isatty() else ""
