@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from launcher import http, proc
+from launcher.process import out_of_descriptors
 
 INTERVAL_S = 15.0
 FAILURES = 3  # 90 s
@@ -22,8 +23,9 @@ async def answers(url: str, timeout_s: float) -> bool:
     """Any HTTP answer counts: a closed editor answers 404, a protected one 401."""
     try:
         await http.request("HEAD", url, timeout_s=timeout_s, body_limit=65536)
-    except http.Unreachable:
-        return False
+    except http.Unreachable as error:
+        # Without a descriptor nobody was asked: that ends no Node-RED that serves.
+        return isinstance(error.__cause__, OSError) and out_of_descriptors(error.__cause__)
     return True
 
 

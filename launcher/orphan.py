@@ -115,13 +115,16 @@ def _is_at_home(pid: int, home: bytes) -> bool:
 
 
 def _kill(noted: Noted) -> None:
-    with contextlib.suppress(OSError):
+    try:
         pidfd = os.pidfd_open(noted.pid)
         try:
             if proc.start_time(noted.pid) == noted.startTime:
                 signal.pidfd_send_signal(pidfd, signal.SIGKILL)
         finally:
             os.close(pidfd)
+    except OSError as error:
+        if out_of_descriptors(error):
+            raise
 
 
 async def _gone_within(pidfd: int, seconds: float) -> bool:

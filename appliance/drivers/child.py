@@ -118,6 +118,8 @@ class Child:
             await tree.end(record.identity if record else None, directory, grace_s=grace.total_seconds())
         except tree.StillAlive as error:
             raise DriverUnavailable(f"{error}; they may be stuck in the kernel: see dmesg") from error
+        except OSError as error:
+            raise DriverUnavailable(f"cannot see what runs in {directory}: {error.strerror}") from error
         self._exit_codes.pop(ref.id, None)
         try:
             await self._run(_forget_record, directory)

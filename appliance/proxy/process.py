@@ -226,18 +226,20 @@ class Nginx:
             stderr=subprocess.DEVNULL,  # it writes the same to its log
             start_new_session=True,
         )
-        identity = pidfd.identify(child.pid)
-        process = Process.open(identity) if identity is not None else None
-        if identity is None or process is None:
-            child.kill()
-            child.wait()
-            raise self._why(0) or ConfigRefused("nginx ended at once", hint=f"Its log: {self.log}")
+        process = None
         try:
+            identity = pidfd.identify(child.pid)
+            process = Process.open(identity) if identity is not None else None
+            if process is None:
+                raise self._why(0) or ConfigRefused("nginx ended at once", hint=f"Its log: {self.log}")
             write_atomic(self._record, msgspec.json.encode(identity), mode=0o600)
-        except OSError:
-            # On a full disk: one that nobody could adopt must not keep the ports, nor its entry in the process table.
-            process.close()
-            os.killpg(child.pid, signal.SIGKILL)  # its workers would serve on without it
+        except BaseException:
+            # A full disk, no descriptors: one that nobody could adopt must not keep the ports, nor its entry in the
+            # process table.
+            if process is not None:
+                process.close()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)  # its workers would serve on without it
             child.wait()
             raise
         # From here on the pidfd is what reaps it; Popen must not warn about a child that lives on.

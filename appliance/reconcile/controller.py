@@ -159,7 +159,6 @@ class Reconciler:
                 self._queue.done(key)
 
     async def _look(self, key: str) -> None:
-        self._keep_pace()
         try:
             spec = await self._wanted.spec(key)
         except WeirError as error:
@@ -176,29 +175,31 @@ class Reconciler:
         self._account(spec, observation)
         await self._act(spec, observation, self._decide(spec, observation))
 
-    def _keep_pace(self) -> None:
-        """Nothing is due sooner or later because the clock was set."""
+    def _now(self) -> datetime:
+        """The time, after what is remembered was moved along with a clock that was set: nothing is due sooner or later
+        for that. To be asked before a history is read, or what is written back would be moved twice."""
         if step := self._steps.taken():
             log.info("the clock was set by %.0f s", step.total_seconds())
             self._histories = {key: backoff.moved(history, step) for key, history in self._histories.items()}
+        return self._clock()
 
     def _decide(self, spec: InstanceSpec, observation: Observation) -> Action:
         entry = self._observed.entry(spec.id)
-        report = entry.own_report if entry else None
+        report, now = entry.own_report if entry else None, self._now()
         return decide(
             spec,
             observation,
             report,
             self._histories[spec.id],
-            self._clock(),
+            now,
             start_timeout=self._settings.start_timeout,
             in_state_s=self._observed.in_state_s(spec.id),
         )
 
     def _account(self, spec: InstanceSpec, observation: Observation) -> None:
-        history = self._histories.get(spec.id, History())
+        now, history = self._now(), self._histories.get(spec.id, History())
         if observation.phase is Phase.EXITED:
-            history = backoff.exited(history, spec, self._clock(), observation.pid, observation.message, self._chance)
+            history = backoff.exited(history, spec, now, observation.pid, observation.message, self._chance)
             self._starts.settled(spec.id)
         elif observation.phase is Phase.ABSENT and history.since is not None:
             history = backoff.gone(history)
@@ -280,7 +281,8 @@ class Reconciler:
             self._fail(spec, _reason(error), str(error))
             return
         else:
-            self._histories[spec.id] = backoff.placed(self._histories[spec.id], self._clock(), placement.generation)
+            now = self._now()
+            self._histories[spec.id] = backoff.placed(self._histories[spec.id], now, placement.generation)
             self._observed.placed(spec.id, placement.pid, spec.command_generation)
         self._queue.poke(spec.id)
 
@@ -314,12 +316,12 @@ class Reconciler:
 
     async def _adopt(self, spec: InstanceSpec, observation: Observation) -> None:
         answered = await self._ask(spec, observation)
-        history = self._histories[spec.id]
+        now, history = self._now(), self._histories[spec.id]
         if answered:
-            self._histories[spec.id] = backoff.adopted(history, self._clock(), observation.generation)
+            self._histories[spec.id] = backoff.adopted(history, now, observation.generation)
             self._queue.poke(spec.id)
         else:
-            self._histories[spec.id] = replace(history, since=history.since or self._clock())
+            self._histories[spec.id] = replace(history, since=history.since or now)
             self._queue.poke_after(spec.id, ASK_AGAIN_S)
 
     async def _ask(self, spec: InstanceSpec, observation: Observation) -> bool:
@@ -327,9 +329,11 @@ class Reconciler:
             report = await self._launchers.info(replace(spec, generation=observation.generation))
         except Unavailable as error:
             log.info("instance %s: %s", spec.id, error)
-            self._histories[spec.id] = backoff.missed(self._histories[spec.id], self._clock())
+            now = self._now()
+            self._histories[spec.id] = backoff.missed(self._histories[spec.id], now)
             return False
-        self._histories[spec.id] = backoff.answered(self._histories[spec.id], self._clock())
+        now = self._now()
+        self._histories[spec.id] = backoff.answered(self._histories[spec.id], now)
         self._observed.report(spec.id, report)
         entry = self._observed.entry(spec.id)
         return entry is not None and entry.own_report is not None
@@ -342,11 +346,12 @@ class Reconciler:
             done = await self._launchers.command(at, action.command, action.generation)
         except Unavailable as error:
             log.warning("instance %s: cannot say '%s' to its launcher: %s", spec.id, action.command, error)
-            self._histories[spec.id] = backoff.missed(self._histories[spec.id], self._clock())
+            now = self._now()
+            self._histories[spec.id] = backoff.missed(self._histories[spec.id], now)
             self._observed.judged(spec.id, Verdict("launcher_unreachable", str(error)))
             self._queue.poke_after(spec.id, ASK_AGAIN_S)
             return
-        told = Told(action.generation, self._clock())
+        told = Told(action.generation, self._now())
         self._histories[spec.id] = replace(self._histories[spec.id], told=told)
         self._observed.handed(spec.id, action.generation, done=done)
         if self._observed.is_plain(spec.id):
@@ -365,8 +370,8 @@ class Reconciler:
     def _fail(self, spec: InstanceSpec, reason: str, message: str) -> None:
         log.warning("instance %s (%s): %s: %s", spec.name, spec.id, reason, message)
         self._starts.settled(spec.id)
-        history = self._histories.get(spec.id, History())
-        self._histories[spec.id] = backoff.failed(history, spec, self._clock(), reason, message, self._chance)
+        now, history = self._now(), self._histories.get(spec.id, History())
+        self._histories[spec.id] = backoff.failed(history, spec, now, reason, message, self._chance)
         self._queue.poke(spec.id)
 
     def _stumbled(self, key: str, error: Exception) -> None:

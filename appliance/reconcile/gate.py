@@ -107,7 +107,11 @@ class SocketGate:
         if entry is None or not entry.may_pass:
             return Found.SETTLED
         claim = _claim(entry)
-        proof, ours, node_red_pid = await asyncio.to_thread(_prove, claim, self._proofs.get(instance_id))
+        try:
+            proof, ours, node_red_pid = await asyncio.to_thread(_prove, claim, self._proofs.get(instance_id))
+        except OSError as error:  # no descriptors to look with: whoever is let through stays so until the next look
+            log.warning("instance %s: whose its port is can't be seen: %s", instance_id, error.strerror)
+            return Found.OURS
         if not entry.may_pass or self._observed.entry(instance_id) is not entry or _claim(entry) != claim:
             return Found.OURS  # another Node-RED meanwhile: look at that one
         if proof is None and not ours:

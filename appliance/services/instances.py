@@ -84,6 +84,7 @@ class Instances:
         self._poke = poke
         self._changes = Changes(context, audit=audit, built=stacks.built, addresses=self._addresses)
         self._births = Births(context, audit=audit, addresses=self._addresses, probe=probe)
+        self._shown = views.Views(self._addresses)
         self._versions: dict[str, dict[str, str]] = {}
 
     async def create(self, subject: Subject, body: wire.CreateInstance) -> wire.Instance:
@@ -115,7 +116,7 @@ class Instances:
         Raises Invalid for a foreign cursor and an unknown field."""
         rows = await self._context.store.read(lambda tx: instances.of_teams(tx, [team_id]))
         if states:
-            rows = [row for row in rows if self._view(row).meta.state in states]
+            rows = [row for row in rows if self._live.meta(row.id, row.desired).state in states]
         meta, found = page_of(rows, page, id_of=lambda row: row.id, text_of=lambda row: row.name, sorts=_SORTS)
         return wire.TeamInstances(meta=meta, count=len(found), projects=self._views(found))
 
@@ -234,6 +235,7 @@ class Instances:
         await asyncio.to_thread(deleted.keep, directory, row, remains.stored, remains.library, remains.sealed)
         await self._context.store.write(lambda tx: _drop(tx, row))
         self._versions.pop(instance_id, None)
+        self._shown.forget(instance_id)
 
     @property
     def _deleted(self) -> Path:
@@ -279,12 +281,10 @@ class Instances:
         return {"info": {"kept": str(self._deleted / deleted.file_name(row.name, at))}}
 
     def _views(self, rows: Sequence[InstanceRow]) -> builtins.list[wire.Instance]:
-        parts = views.Parts(self._addresses)
-        return [self._view(row, parts) for row in rows]
+        return self._shown.all(rows, lambda row: (self._live.meta(row.id, row.desired), self._resources(row.id)))
 
-    def _view(self, row: InstanceRow, parts: views.Parts | None = None) -> wire.Instance:
-        meta = self._live.meta(row.id, row.desired)
-        return views.instance(row, meta, self._addresses, self._resources(row.id), parts)
+    def _view(self, row: InstanceRow) -> wire.Instance:
+        return self._views([row])[0]
 
     def _place(self, row: InstanceRow) -> settings.Place:
         addresses, authority = self._addresses, self._context.home.tls / "ca.crt"

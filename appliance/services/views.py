@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-import msgspec
+from msgspec.structs import replace
 
 from appliance.model import InstanceSpec, StackRef
 from appliance.schema.common import Links
@@ -19,6 +19,39 @@ from appliance.store.instances import InstanceRow
 from appliance.store.values import iso
 
 T = TypeVar("T")
+Live = Callable[[InstanceRow], tuple[InstanceMeta, Figures | None]]
+_NOTHING_LIVE = InstanceMeta(state="")
+
+
+class Views:
+    """Makes and remembers them: of an instance that was not changed, only its live state is put in anew. So a list of
+    hundreds costs little more than to encode it."""
+
+    def __init__(self, addresses: Addresses) -> None:
+        self._addresses = addresses
+        self._platform = ""
+        self._made: dict[str, tuple[InstanceRow, Instance]] = {}
+
+    def all(self, rows: Sequence[InstanceRow], live: Live) -> list[Instance]:
+        """The whole instances, in this order; hidden variables and passwords are left out. `live` tells the state and
+        the figures of a row."""
+        if self._platform != (platform := self._addresses.platform()):
+            self._platform = platform  # every address in them begins with it
+            self._made.clear()
+        parts = Parts(self._addresses)
+        return [self._shown(row, parts, *live(row)) for row in rows]
+
+    def forget(self, instance_id: str) -> None:
+        """It is no more."""
+        self._made.pop(instance_id, None)
+
+    def _shown(self, row: InstanceRow, parts: Parts, meta: InstanceMeta, resources: Figures | None) -> Instance:
+        of, still = self._made.get(row.id, (None, None))
+        if still is None or of != row:
+            still = _still(row, self._addresses, parts)
+            self._made[row.id] = row, still
+        meta = meta if meta.versions else replace(meta, versions=row.versions)
+        return replace(still, meta=meta, resources=resources)
 
 
 class Parts:
@@ -36,15 +69,8 @@ class Parts:
         return found
 
 
-def instance(
-    row: InstanceRow,
-    meta: InstanceMeta,
-    addresses: Addresses,
-    resources: Figures | None = None,
-    parts: Parts | None = None,
-) -> Instance:
-    """The whole instance; hidden variables and passwords are left out. `parts`: those of the answer it is a part of."""
-    parts = parts or Parts(addresses)
+def _still(row: InstanceRow, addresses: Addresses, parts: Parts) -> Instance:
+    """All of an instance but what changes while nobody changes it."""
     editor_url = base(row, addresses) + settings.http_admin_root(row)
     own: dict[str, Any] = {"palette": {"modules": []}, "env": [], **settings.public(row.settings)}
     own["env"] = own["env"] + environment.of_platform(settings.of_platform(row, editor_url))
@@ -64,17 +90,16 @@ def instance(
         template=parts.get(_template, row.template_id, row),
         settings=own,
         launcher_settings=supervision.effective(row.launcher_settings),
-        meta=msgspec.structs.replace(meta, versions=meta.versions or row.versions),
+        meta=_NOTHING_LIVE,
         desired=row.desired.value,
         ports=dict(zip(("public", "node_red", "launcher"), addresses.ports(row.number), strict=True)),
         flow_last_updated_at=iso(row.flow_updated_at) if row.flow_updated_at else None,
-        resources=resources,
     )
 
 
 def reduced(shown: Instance) -> Instance:
     """What those are told who may change the variables only."""
-    return msgspec.structs.replace(shown, settings={"env": shown.settings["env"]}, launcher_settings={})
+    return replace(shown, settings={"env": shown.settings["env"]}, launcher_settings={})
 
 
 def base(row: InstanceRow, addresses: Addresses) -> str:

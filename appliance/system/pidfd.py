@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import select
 import signal
@@ -17,6 +18,11 @@ from pathlib import Path
 from msgspec import Struct
 
 PROC = Path("/proc")
+
+
+def out_of_descriptors(error: OSError) -> bool:
+    """Whether nothing could be seen for want of a descriptor: what can't be seen is not gone."""
+    return error.errno in (errno.EMFILE, errno.ENFILE)
 
 
 class Identity(Struct, frozen=True):

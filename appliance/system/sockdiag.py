@@ -49,7 +49,7 @@ def _read(answer: bytes, port: int, width: int, found: list[tuple[bytes, int]]) 
         if kind == _ERROR:
             number = -int(struct.unpack_from("=i", answer, at + _HEADER.size)[0])
             raise OSError(number, f"sock_diag: {os.strerror(number)}")
-        if length < _HEADER.size + _INODE_AT + 4:
+        if not _HEADER.size + _INODE_AT + 4 <= length <= len(answer) - at:
             raise OSError("sock_diag: an answer was cut")
         message = answer[at + _HEADER.size : at + length]
         if int.from_bytes(message[4:6], "big") == port:  # older kernels don't filter

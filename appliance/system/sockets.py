@@ -7,6 +7,7 @@ import struct
 from pathlib import Path
 
 from appliance.system import sockdiag
+from appliance.system.pidfd import out_of_descriptors
 
 PROC = Path("/proc")
 _LISTEN = "0A"
@@ -47,7 +48,9 @@ def _has_connections(port: int) -> bool:
 def _lines(path: Path) -> list[str]:
     try:
         return path.read_text().splitlines()[1:]
-    except OSError:  # no IPv6 in this kernel
+    except OSError as error:  # no IPv6 in this kernel
+        if out_of_descriptors(error):
+            raise
         return []
 
 
@@ -98,12 +101,15 @@ def _address(local: str) -> bytes:
 
 
 def owns(pid: int, inode: int) -> bool:
-    """Whether process `pid` holds the socket; False when that can't be seen."""
+    """Whether process `pid` holds the socket; False when that is not for us to see. Raises OSError where no descriptors
+    are left to look with, as all that asks for listeners does."""
     wanted = f"socket:[{inode}]"
     folder = PROC / str(pid) / "fd"
     try:
         entries = list(folder.iterdir())
-    except OSError:
+    except OSError as error:
+        if out_of_descriptors(error):
+            raise
         return False
     return any(_link(entry) == wanted for entry in entries)
 

@@ -2,7 +2,8 @@
 
 A label is the directory in the arguments (`--dir DIR` of a launcher, `-u DIR` of Node-RED) or as HOME in the
 environment, which children inherit. Whatever descends from a labelled process, or shares a session with one, belongs
-too. Only processes of our own account are looked at, each is held by a pidfd before it is signalled.
+too. Only processes of our own account are looked at, each is held by a pidfd before it is signalled. Where no
+descriptors are left to look with, OSError is raised: nothing is to be started beside what can't be seen.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from appliance.system.pidfd import Identity, Process, Stat, boot_id, stat
+from appliance.system.pidfd import Identity, Process, Stat, boot_id, out_of_descriptors, stat
 
 PROC = Path("/proc")
 
@@ -104,7 +105,9 @@ async def _signal_and_wait(members: Iterable[Identity | None], number: signal.Si
 def _tasks(pid: int) -> list[str]:
     try:
         return [entry.name for entry in (PROC / str(pid) / "task").iterdir()]
-    except OSError:
+    except OSError as error:
+        if out_of_descriptors(error):
+            raise
         return []
 
 
@@ -145,7 +148,9 @@ def _named(arguments: list[bytes]) -> dict[str, str]:
 def _read(pid: int, name: str) -> bytes:
     try:
         return (PROC / str(pid) / name).read_bytes()
-    except OSError:  # gone, or not ours to read
+    except OSError as error:  # gone, or not ours to read
+        if out_of_descriptors(error):
+            raise
         return b""
 
 

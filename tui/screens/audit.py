@@ -38,8 +38,8 @@ class AuditScreen(ObjectsScreen[AuditEntry]):
     word = "audit"
     columns: ClassVar[tuple[Column, ...]] = (
         Column("TIME", 14),
-        Column("WHO", 14),
-        Column("EVENT", 26),
+        Column("WHO", 12),
+        Column("EVENT", 24),
         Column("ABOUT", 0),
     )
     empty = "nothing of that is recorded"
