@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from appliance.config import Home, default_home
@@ -57,32 +56,22 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _serve(home: Home, _: argparse.Namespace) -> int:
-    import asyncio
     import gc
 
+    from appliance.system.lean import absent, one_heap, trim
+
+    one_heap()
     # What is loaded now stays: looking for garbage in it would take a fifth of the start. `main` turns it on again.
     gc.disable()
-    with _no_authorities():
+    # Launchers are asked over plain HTTP on loopback: a TLS connection would fail, not be believed. bcrypt is for the
+    # keys of SSH.
+    with absent("ssl", "bcrypt"):
+        import asyncio
+
         from appliance.main import serve
+    trim()
 
     return asyncio.run(serve(home.root))
-
-
-@contextlib.contextmanager
-def _no_authorities() -> Iterator[None]:
-    """aiohttp reads every certificate authority of the system while it is imported: 0.1 s and 2 MB for a TLS client
-    that nobody here needs. Launchers are asked over plain HTTP on loopback; a TLS connection would fail, not be
-    believed. The two names are OpenSSL's (SSL_CTX_set_default_verify_paths(3)); children see nothing of it."""
-    names = ("SSL_CERT_FILE", "SSL_CERT_DIR")
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(dict.fromkeys(names, os.devnull))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name)
-            if value is not None:
-                os.environ[name] = value
 
 
 def _up(home: Home, arguments: argparse.Namespace) -> int:

@@ -123,5 +123,8 @@ class Unavailable(WeirError):
     code = "unavailable"
 
 
+NOT_ASKED = "no_descriptors"  # the code of an Unavailable that says nothing about what was to be asked
+
+
 class Internal(WeirError):
     """Our fault."""

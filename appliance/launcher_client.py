@@ -1,11 +1,12 @@
 """Speaks to the launchers of this box: what they say of themselves, commands, console lines.
 
 Every call has a deadline. A launcher that can't be reached is `Unavailable` with the code `connection_refused`
-(nobody listens) or `connection_reset` (it went away, or did not answer in time).
+(nobody listens) or `connection_reset` (it went away, or did not answer in time); `no_descriptors`: nobody was asked.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -16,10 +17,11 @@ import msgspec
 from aiohttp.http_exceptions import HttpProcessingError
 from msgspec import Struct, field
 
-from appliance.errors import Unavailable
+from appliance.errors import NOT_ASKED, Unavailable
 from appliance.model import LauncherReport, LauncherState
 from appliance.schema.common import moment
 from appliance.schema.resources import ResourceHistory
+from appliance.system.pidfd import out_of_descriptors
 from launcher.schema import Command, Info
 
 T = TypeVar("T")
@@ -188,6 +190,12 @@ def _check(answer: aiohttp.ClientResponse, at: LauncherAddress) -> None:
 
 
 def _unavailable(error: Exception, at: LauncherAddress) -> Unavailable:
+    if isinstance(error, OSError) and out_of_descriptors(error):
+        return Unavailable(
+            f"the launcher of {at.id} was not asked: Weir has no file descriptors left",
+            code=NOT_ASKED,
+            hint=f"See what holds them: ls -l /proc/{os.getpid()}/fd, and raise the limit: ulimit -n, or LimitNOFILE=.",
+        )
     if isinstance(error, aiohttp.ClientConnectorError):
         return Unavailable(
             f"the launcher of {at.id} does not listen on port {at.launcher_port}",

@@ -30,6 +30,7 @@ from appliance.store.migrate import ensure_schema
 from appliance.system import stacks, tls
 from appliance.system.access import access_of
 from appliance.system.files import SingleInstanceLock, make_private_dir, sweep, write_atomic
+from appliance.system.lean import trim
 from appliance.system.notify import notify, watchdog
 from appliance.tasks import Tasks
 from appliance.web.app import build
@@ -250,6 +251,7 @@ async def _say_ready(home: Home, parts: Parts) -> None:
     # What was made while starting stays: the collector need not look at it again and again.
     gc.collect()
     gc.freeze()
+    trim()
     gc.set_threshold(GARBAGE_AFTER, 10, 10)
     gc.enable()
 

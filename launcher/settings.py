@@ -180,7 +180,7 @@ def _endpoints(document: Settings, tree: _Tree, root: str) -> str:
     user, hashed, kind = (tree.text(f"httpNodeAuth.{key}") for key in ("user", "pass", "type"))
     if not kind:
         return ""
-    options = {"type": kind, "httpAdminRoot": root, "forgeURL": document.forgeURL}
+    options = {"type": kind, "httpAdminRoot": root, "forgeURL": document.forgeURL, "path": document.weir.path}
     if kind == "basic":
         options |= {"user": user, "pass": hashed}
     if kind not in ("basic", "flowforge-user") or (kind == "basic" and not (user and _BCRYPT.fullmatch(hashed))):
@@ -191,7 +191,7 @@ def _endpoints(document: Settings, tree: _Tree, root: str) -> str:
 def _javascript(values: dict[str, Any], document: Settings, options: Options, tree: _Tree, root: str) -> str:
     plugins = str(options.plugins)
     frames = "*" if tree.flag("dashboardIFrame", False) else _ancestors(document)
-    auth = {"httpAdminRoot": root, "forgeURL": document.forgeURL}
+    auth = {"httpAdminRoot": root, "forgeURL": document.forgeURL, "path": document.weir.path}
     return f"""\
 // Written by Weir at every start; changes are lost. No secrets here: plugins get them from their own module.
 "use strict";

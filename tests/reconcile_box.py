@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -85,6 +85,8 @@ class Box:
         self.orphans: list[str] = []
         self.sites = 0
         self.memory_bytes = 1 << 40
+        self.set_by = timedelta()  # how far the clock was set
+        self.while_placing: Callable[[], None] = lambda: None
         self.reconciler = Reconciler(
             driver=driver,
             wanted=database,
@@ -93,7 +95,7 @@ class Box:
             queue=self.queue,
             orphans=self.tell,
             sites_changed=self.count,
-            clock=lambda: datetime.now(UTC),
+            clock=lambda: datetime.now(UTC) + self.set_by,
             memory=Memory(lambda: self.memory_bytes, lambda _: 100 << 20),
             idle_cpus=lambda: 0.0,
             settings=Settings(timedelta(seconds=patience_s), GRACE, starts_at_most=4, resync_s=1.0),
@@ -154,6 +156,7 @@ async def box_on(
 
     async def mint(_: InstanceSpec) -> str:
         box.tickets += 1
+        box.while_placing()
         return "ticket"
 
     command = Command((sys.executable, "-I", str(FAKE), behaviour), {"PATH": "/usr/bin:/bin"}, "http://127.0.0.1:1")

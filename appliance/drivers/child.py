@@ -129,15 +129,14 @@ class Child:
     def observe(self, ref: InstanceRef, directory: Path) -> Observation:
         try:
             record = self._record(ref, directory)
+            lives = record is not None and record.identity is not None and is_alive(record.identity)
         except OSError as error:
             return Observation(
                 id=ref.id, phase=Phase.UNKNOWN, reason="record_unreadable", message=f"{directory / _RECORD}: {error}"
             )
         if record is None:
             return Observation(id=ref.id, phase=Phase.ABSENT)
-        if record.identity and is_alive(record.identity):
-            return self._up(record)
-        return self._exited(record)
+        return self._up(record) if lives else self._exited(record)
 
     def _exited(self, record: Record) -> Observation:
         identity, code = self._exit_codes.get(record.id, (None, None))

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from appliance.config import Config, Home
+from appliance.config import Config, Home, Listen
 from appliance.errors import Invalid, WeirError
 from appliance.proxy import pages
 from appliance.proxy.model import Box, ProxyStatus, Site
@@ -174,7 +174,7 @@ class Proxy:
         pages.write_pages(self._home, tls.fingerprint(files.ca), files.names)
         free = [site for site in sites if site.public_port not in self._taken]
         served = free if self._access.mode == PORT else sites
-        old_ports = [site.public_port for site in free] if self._former().ports else []
+        old_ports = former_ports(free, self._config.listen) if self._former().ports else []
         return render(self._box(names, files.cert, old_ports), served), len(served)
 
     def _box(self, names: list[AcceptedName], cert: Path, old_ports: list[int]) -> Box:
@@ -311,6 +311,11 @@ class Proxy:
     def _resolve_ports(self) -> None:
         for key in [k for k in self._conditions if k.startswith(TAKEN) and int(k[len(TAKEN) :]) not in self._taken]:
             self._resolve(key)
+
+
+def former_ports(sites: Sequence[Site], listen: Listen) -> list[int]:
+    """Where people are told of an instance that had a port of its own: not where the platform itself is by now."""
+    return [site.public_port for site in sites if site.public_port not in (listen.https, listen.http)]
 
 
 def has_ipv6() -> bool:

@@ -152,9 +152,16 @@ class Nginx:
         """Why something of it has to be ended although it lives; empty when it answers and nothing of it is stopped."""
         if self._process is None or not self._process.alive:
             return ""
-        if found := await asyncio.to_thread(stopped, self._process.identity.pid):
-            return f"process {found[0]} of nginx is stopped (SIGSTOP)"
-        return "" if await self.version() else "nginx lives and does not answer"
+        try:
+            if found := await asyncio.to_thread(stopped, self._process.identity.pid):
+                return f"process {found[0]} of nginx is stopped (SIGSTOP)"
+            async with asyncio.timeout(2):
+                if await self._ask():
+                    return ""
+        except OSError as error:
+            if pidfd.out_of_descriptors(error):
+                return ""  # nobody was asked, and one that is ended now could not be started again
+        return "nginx lives and does not answer"
 
     async def end_stuck(self) -> None:
         """End stopped workers, whose master starts others; when it is stopped itself, or nothing is and there is no

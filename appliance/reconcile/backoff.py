@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from msgspec import Struct
 from msgspec.structs import replace
 
+from appliance.errors import NOT_ASKED
 from appliance.model import Desired, InstanceSpec
 
 FIRST_S = 1.0
@@ -98,11 +99,18 @@ def answered(history: History, now: datetime) -> History:
     return replace(history, asked_at=now, missed_at=None, misses=0)
 
 
-def missed(history: History, now: datetime) -> History:
-    """Its launcher, which lives, did not answer. Misses count when they are ten seconds apart."""
+def missed(history: History, now: datetime, code: str = "") -> History:
+    """Its launcher, which lives, did not answer; `code` says why. Misses count when they are ten seconds apart."""
+    if code == NOT_ASKED:  # that says nothing about it
+        return replace(history, asked_at=now)
     if history.missed_at is not None and timedelta() <= now - history.missed_at < MISS_APART:
         return replace(history, asked_at=now)
     return replace(history, asked_at=now, missed_at=now, misses=history.misses + 1)
+
+
+def told(history: History, now: datetime, generation: int) -> History:
+    """Its launcher was handed this wish."""
+    return replace(history, told=Told(generation, now))
 
 
 def failed(history: History, spec: InstanceSpec, now: datetime, reason: str, message: str, chance: Chance) -> History:
@@ -142,14 +150,14 @@ def gone(history: History) -> History:
 
 def moved(history: History, step: timedelta) -> History:
     """The same past on a clock that was set by `step`."""
-    told = history.told
+    before = history.told
     return replace(
         history,
         next_try_at=_moved(history.next_try_at, step),
         since=_moved(history.since, step),
         asked_at=_moved(history.asked_at, step),
         missed_at=_moved(history.missed_at, step),
-        told=replace(told, at=told.at + step) if told is not None else None,
+        told=Told(before.generation, before.at + step) if before is not None else None,
     )
 
 

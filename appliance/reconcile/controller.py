@@ -19,7 +19,7 @@ from appliance.errors import Unavailable, WeirError
 from appliance.model import InstanceRef, InstanceSpec, LauncherState, Observation, Phase
 from appliance.reconcile import backoff, verdicts
 from appliance.reconcile.admission import Admission
-from appliance.reconcile.backoff import Chance, History, Refused, Told
+from appliance.reconcile.backoff import Chance, History, Refused
 from appliance.reconcile.decide import (
     ASK_AGAIN,
     ASK_EVERY,
@@ -176,12 +176,16 @@ class Reconciler:
         await self._act(spec, observation, self._decide(spec, observation))
 
     def _now(self) -> datetime:
-        """The time, after what is remembered was moved along with a clock that was set: nothing is due sooner or later
-        for that. To be asked before a history is read, or what is written back would be moved twice."""
+        """The time. What is remembered is moved along with a clock that was set: nothing is due sooner or later for it.
+        To be asked before a history is read, or what is written back would be moved twice."""
         if step := self._steps.taken():
             log.info("the clock was set by %.0f s", step.total_seconds())
             self._histories = {key: backoff.moved(history, step) for key, history in self._histories.items()}
         return self._clock()
+
+    def _remember(self, key: str, happened: Callable[..., History], *details: int | str) -> None:
+        now = self._now()
+        self._histories[key] = happened(self._histories[key], now, *details)
 
     def _decide(self, spec: InstanceSpec, observation: Observation) -> Action:
         entry = self._observed.entry(spec.id)
@@ -281,8 +285,7 @@ class Reconciler:
             self._fail(spec, _reason(error), str(error))
             return
         else:
-            now = self._now()
-            self._histories[spec.id] = backoff.placed(self._histories[spec.id], now, placement.generation)
+            self._remember(spec.id, backoff.placed, placement.generation)
             self._observed.placed(spec.id, placement.pid, spec.command_generation)
         self._queue.poke(spec.id)
 
@@ -316,11 +319,11 @@ class Reconciler:
 
     async def _adopt(self, spec: InstanceSpec, observation: Observation) -> None:
         answered = await self._ask(spec, observation)
-        now, history = self._now(), self._histories[spec.id]
         if answered:
-            self._histories[spec.id] = backoff.adopted(history, now, observation.generation)
+            self._remember(spec.id, backoff.adopted, observation.generation)
             self._queue.poke(spec.id)
         else:
+            now, history = self._now(), self._histories[spec.id]
             self._histories[spec.id] = replace(history, since=history.since or now)
             self._queue.poke_after(spec.id, ASK_AGAIN_S)
 
@@ -329,11 +332,9 @@ class Reconciler:
             report = await self._launchers.info(replace(spec, generation=observation.generation))
         except Unavailable as error:
             log.info("instance %s: %s", spec.id, error)
-            now = self._now()
-            self._histories[spec.id] = backoff.missed(self._histories[spec.id], now)
+            self._remember(spec.id, backoff.missed, error.code)
             return False
-        now = self._now()
-        self._histories[spec.id] = backoff.answered(self._histories[spec.id], now)
+        self._remember(spec.id, backoff.answered)
         self._observed.report(spec.id, report)
         entry = self._observed.entry(spec.id)
         return entry is not None and entry.own_report is not None
@@ -346,13 +347,11 @@ class Reconciler:
             done = await self._launchers.command(at, action.command, action.generation)
         except Unavailable as error:
             log.warning("instance %s: cannot say '%s' to its launcher: %s", spec.id, action.command, error)
-            now = self._now()
-            self._histories[spec.id] = backoff.missed(self._histories[spec.id], now)
+            self._remember(spec.id, backoff.missed, error.code)
             self._observed.judged(spec.id, Verdict("launcher_unreachable", str(error)))
             self._queue.poke_after(spec.id, ASK_AGAIN_S)
             return
-        told = Told(action.generation, self._now())
-        self._histories[spec.id] = replace(self._histories[spec.id], told=told)
+        self._remember(spec.id, backoff.told, action.generation)
         self._observed.handed(spec.id, action.generation, done=done)
         if self._observed.is_plain(spec.id):
             await self._ask(spec, observation)

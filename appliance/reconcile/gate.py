@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 from enum import Enum, auto
 from functools import partial
@@ -22,6 +23,8 @@ from appliance.reconcile.observed import Observed
 from appliance.system import sockets, tree
 from appliance.system.pidfd import stat
 from appliance.tasks import Tasks
+
+log = logging.getLogger(__name__)
 
 TRIES = 20
 PAUSE_S = 0.05

@@ -14,6 +14,8 @@ _KINDS = {
     "sourceProject": ("instances", "projects"),
 }
 _LONGEST = 256
+# Their words are in the entries that they cause, those that begin with "project." too.
+_REPORTERS = frozenset({"launcher", "node-red", "published"})
 
 
 def associations(entries: Sequence[AuditEntry], base_url: str) -> dict[str, list[dict[str, Any]]]:
@@ -23,7 +25,7 @@ def associations(entries: Sequence[AuditEntry], base_url: str) -> dict[str, list
     """
     found: dict[str, dict[str, dict[str, Any]]] = {"applications": {}, "instances": {}, "devices": {}}
     for entry in entries:
-        if not entry.event.startswith(("application.", "project.", "team.")):
+        if entry.source in _REPORTERS or not entry.event.startswith(("application.", "project.", "team.")):
             continue
         for word, (kind, path) in _KINDS.items():
             thing = entry.body.get(word)

@@ -16,6 +16,9 @@ OPTIONS = "NODE_OPTIONS"
 _READ = (("page", "title"), ("header", "title"))
 _EXACT = (("page", "favicon"), ("httpNodeCORS", "origin"))
 _EXACT_TEXTS = ("httpAdminRoot", "dashboardUI", "codeEditor", "theme", "apiMaxLength", "timeZone")
+_HASH = re.compile(r"\$2[aby]\$\d\d\$[./A-Za-z0-9]{53}", re.ASCII)
+# In the form of a bcrypt hash, so that Node-RED asks for a password; nobody knows one that comes to this.
+_NOBODY = {"type": "basic", "user": "nobody", "pass": f"$2b$10${'.' * 53}"}
 _SAFE = re.compile(r"[^'\"`\\\x00-\x1f\x7f\u2028\u2029]*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\u2028\u2029]+")
 # What this launcher can't do is told where it is set, and never pretended.
@@ -32,9 +35,22 @@ def document(given: Mapping[str, Any], memory_mb: int | None) -> dict[str, Any]:
     for key in _EXACT_TEXTS:
         if isinstance(settings.get(key), str) and _SAFE.fullmatch(settings[key]) is None:
             del settings[key]
+    if "httpNodeAuth" in settings:
+        settings["httpNodeAuth"] = _guard(settings["httpNodeAuth"])
     for group in ("palette", "modules"):
         settings[group] = _lists(settings.get(group))
     return {**given, "settings": settings, "env": _environment(given["env"], memory_mb)}
+
+
+def _guard(auth: Any) -> dict[str, Any]:
+    """Who may use the flows' pages. It leaves them open where a name or a password is missing, and Node-RED where the
+    password is no hash: pages that somebody wanted closed stay closed."""
+    given = dict(auth) if isinstance(auth, dict) else {}
+    kind, hashed = given.get("type"), given.get("pass")
+    complete = bool(given.get("user")) and isinstance(hashed, str) and _HASH.fullmatch(hashed) is not None
+    if not kind or kind == "flowforge-user" or (kind == "basic" and complete):
+        return given
+    return dict(_NOBODY)
 
 
 def note(given: Mapping[str, Any]) -> str:

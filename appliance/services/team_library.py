@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from appliance.errors import Invalid, NotFound
+from appliance.errors import Invalid, NotFound, TooMany
 from appliance.model import Subject
 from appliance.schema import library as wire
 from appliance.schema.common import Page
 from appliance.services import documents
 from appliance.services.context import Context, Recorder
+from appliance.services.meter import Meter
 from appliance.services.paging import page_of
 from appliance.store import team_library
 from appliance.store.engine import Tx
@@ -23,11 +25,15 @@ from appliance.store.team_library import Listed, Shared
 from appliance.store.values import iso
 
 MOST_ENTRIES = 10_000
-MOST_CHARACTERS = 100 * 1024 * 1024
+MOST_BYTES = 100 * 1024 * 1024
 LONGEST_NAME = 1024
 LONGEST_TYPE = 64
+DEEPEST = 64  # each folder that a path is in is looked up when an entry is saved
 LONGEST_META = 16 * 1024
 FOLDER = "folder"
+# A person saves now and then, a flow with the token of its Node-RED as fast as the disk: every deploy would wait.
+SAVES_AT_ONCE = 60
+SAVES_PER_S = 1 / 60  # each is an entry of the audit log that nobody removes
 
 
 class Found(Struct, frozen=True):
@@ -38,12 +44,34 @@ class Found(Struct, frozen=True):
     kind: str
 
 
+class _Room:
+    """What is in a library, for many questions: each takes as long as its path is deep, however full the library is,
+    because all other writes of the box wait meanwhile."""
+
+    def __init__(self, rows: Iterable[Listed]) -> None:
+        self._entries = {(row.name, row.type) for row in rows}
+        self._names = {name for name, _ in self._entries}
+        self._sorted = sorted(self._names)
+
+    def demand(self, path: str, kind: str) -> None:
+        """Raises Invalid `invalid_name` where an entry with this path can't be."""
+        if (path, kind) in self._entries:
+            raise _taken(f"There is another entry called '{path[:128]}'.")
+        at = bisect_left(self._sorted, f"{path}/")
+        if at < len(self._sorted) and self._sorted[at].startswith(f"{path}/"):
+            raise _taken(f"'{path[:128]}' is in the way: an entry can't be a folder as well.")
+        for above in _above(path):
+            if above in self._names:
+                raise _taken(f"'{above[:128]}' is in the way: an entry can't be a folder as well.")
+
+
 class TeamLibrary:
     """The libraries of all teams; rights are checked before."""
 
     def __init__(self, context: Context, audit: Recorder) -> None:
         self._context = context
         self._audit = audit
+        self._meter = Meter(lambda: context.clock().timestamp(), burst=SAVES_AT_ONCE, per_s=SAVES_PER_S)
 
     async def at(self, team_id: str, name: str, kind: str | None) -> Found:
         """The entry with this path, else the folder: names of its folders and `{fn, …meta, type, updatedAt}` of its
@@ -87,8 +115,12 @@ class TeamLibrary:
         """Store an entry, replacing the one with its type and path.
 
         Raises Invalid: `invalid_name` (characters, length, or a folder where the entry would be and the other way
-        round), a body that is none of its type, or a full library; NotFound without the team.
+        round), a body that is none of its type, or a full library; NotFound without the team; TooMany when a Node-RED
+        saves without end.
         """
+        if subject.kind != "user" and not self._meter.take(subject.instance_id or ""):
+            hint = "Look for a flow that writes into the library."
+            raise TooMany("This instance saves too much into the library.", retry_after_s=60, hint=hint)
         new = await documents.off_loop(_size_hint(document), _entry, document, self._context.now_ms())
         await self._context.store.write(lambda tx: self._save(tx, subject, team_id, new))
 
@@ -100,12 +132,12 @@ class TeamLibrary:
             rows = _at_or_below(tx, team_id, old, body.type)
             # Judged on what will be there, so that an entry may become a folder that holds it: a -> a/b.
             gone = {row.id for row in rows}
-            others = [row for row in team_library.below(tx, team_id, "") if row.id not in gone]
+            room = _Room(row for row in team_library.below(tx, team_id, "") if row.id not in gone)
             # Deepest first on the way down, and last on the way up: no path is taken by one that has yet to leave it.
             down = new.startswith(f"{old}/")
             for row in sorted(rows, key=lambda row: row.name.count("/"), reverse=down):
                 path = checked_name(new + row.name[len(old) :])
-                _demand_room(path, row.type, others)
+                room.demand(path, row.type)
                 team_library.move(tx, row.id, path, self._context.now_ms())
             self._record(tx, "team.library.moved", subject, team_id, {"name": old, "to": new, "count": len(rows)})
             return wire.Moved(count=len(rows))
@@ -154,12 +186,13 @@ def checked_name(name: str) -> str:
     """A path inside the library, without slashes at its ends: any characters but control characters, since it is no
     path of a file system. Raises Invalid `invalid_name`."""
     path = name.strip("/")
-    bad = not path or len(path) > LONGEST_NAME or "" in path.split("/")
+    words = path.split("/")
+    bad = len(path) > LONGEST_NAME or len(words) > DEEPEST or "" in words
     if bad or any(unicodedata.category(character) in ("Cc", "Cs", "Cn") for character in path):
         raise Invalid(
             "This can't be a path in the library.",
             code="invalid_name",
-            hint=f"Up to {LONGEST_NAME} characters, words between single slashes, no control characters.",
+            hint=f"Up to {LONGEST_NAME} characters, {DEEPEST} words between single slashes, no control characters.",
         )
     return path
 
@@ -182,21 +215,17 @@ def _absent(path: str) -> NotFound:
 
 def _demand_path(tx: Tx, team_id: str, path: str) -> None:
     """Raises Invalid `invalid_name` where a folder would be an entry too."""
-    words = path.split("/")
-    for count in range(1, len(words)):
-        above = "/".join(words[:count])
+    for above in _above(path):
         if team_library.called(tx, team_id, above):
             raise _taken(f"'{above[:128]}' is an entry, so nothing can be inside it.")
     if team_library.below(tx, team_id, path):
         raise _taken(f"'{path[:128]}' is a folder, so no entry can be called so.")
 
 
-def _demand_room(path: str, kind: str, others: Sequence[Listed]) -> None:
-    for row in others:
-        if row.name == path and row.type == kind:
-            raise _taken(f"There is another entry called '{path[:128]}'.")
-        if path.startswith(f"{row.name}/") or row.name.startswith(f"{path}/"):
-            raise _taken(f"'{row.name[:128]}' is in the way: an entry can't be a folder as well.")
+def _above(path: str) -> Iterator[str]:
+    """The folders that a path is in, outermost first."""
+    words = path.split("/")
+    return ("/".join(words[:count]) for count in range(1, len(words)))
 
 
 def _taken(message: str) -> Invalid:
@@ -204,11 +233,11 @@ def _taken(message: str) -> Invalid:
 
 
 def _demand_size(tx: Tx, team_id: str, new: Shared, same: Shared | None) -> None:
-    entries, characters = team_library.size(tx, team_id)
-    more = len(new.body) - (len(same.body) if same else 0)
-    if (same is None and entries >= MOST_ENTRIES) or (more > 0 and characters + more > MOST_CHARACTERS):
+    entries, held = team_library.size(tx, team_id)
+    more = len(new.body.encode()) - (same.bytes if same else 0)
+    if (same is None and entries >= MOST_ENTRIES) or (more > 0 and held + more > MOST_BYTES):
         raise Invalid(
-            f"The library of this team is full: {entries} entries, {characters} characters.",
+            f"The library of this team is full: {entries} entries, {held} bytes.",
             hint="Delete what is not needed: weir library delete.",
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -14,16 +15,17 @@ from appliance.events import Event
 from appliance.model import Desired, Role, Subject
 from appliance.schema.instances import Instance
 from appliance.schema.users import ChangeTeam, CountQuery, CreateTeam
-from appliance.services import platform
+from appliance.services import deleted, platform
 from appliance.services.context import Context, Recorder
 from appliance.services.first_run import slug as slug_of
 from appliance.services.members import existing_team
 from appliance.services.people import check_name, team_body, updates
 from appliance.services.subjects import user_of
 from appliance.services.team_types import limit
-from appliance.store import instances, members, team_types, teams, users
+from appliance.store import instances, members, team_library, team_types, teams, users
 from appliance.store.engine import Tx
 from appliance.store.ids import new_id
+from appliance.store.team_library import Shared
 from appliance.store.team_types import TeamTypeRow
 from appliance.store.teams import TeamRow
 from appliance.store.users import UserRow
@@ -105,7 +107,11 @@ class TeamLife:
         await self._context.store.write(work)
 
     async def remove(self, subject: Subject, team_id: str) -> None:
-        """Drop the team with its applications. Raises NotFound, Invalid `unexpected_error` while it has instances."""
+        """Drop the team with its applications; its library is kept in a file of the box.
+
+        Raises NotFound, Invalid `unexpected_error` while it has instances, Unavailable when that file can't be written.
+        """
+        await self._keep_library(team_id)
 
         def work(tx: Tx) -> None:
             row = existing_team(tx, team_id)
@@ -122,6 +128,16 @@ class TeamLife:
             self._record_twice(tx, "deleted", subject, row)
 
         await self._context.store.write(work)
+
+    async def _keep_library(self, team_id: str) -> None:
+        def work(tx: Tx) -> tuple[TeamRow, list[Shared]]:
+            row = existing_team(tx, team_id)
+            return row, [] if row.instance_count else team_library.every(tx, team_id)
+
+        row, entries = await self._context.store.read(work)
+        if entries:
+            directory, at = self._context.home.state / "deleted", self._context.now_ms()
+            await asyncio.to_thread(deleted.keep_library, directory, row, entries, at)
 
     # Inside a transaction
 

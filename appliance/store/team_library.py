@@ -23,7 +23,8 @@ _ENTRIES = select(team_library, _BYTES).where(*_EXACT).order_by(_l.seq)
 # Paths below a folder, by range: `LIKE` would read % and _ of a name as wildcards and miss the index.
 _BELOW = _LISTED.where(_OF, _l.name >= bindparam("low"), _l.name < bindparam("high")).order_by(_l.name, _l.type)
 _ALL = _LISTED.where(_OF).order_by(_l.name, _l.type)
-_SIZE = select(func.count().label("entries"), func.coalesce(func.sum(func.length(_l.body)), 0).label("characters"))
+_WHOLE = select(team_library, _BYTES).where(_OF).order_by(_l.name, _l.type)
+_SIZE = select(func.count().label("entries"), func.coalesce(func.sum(_BYTES.element), 0).label("held"))
 _SIZE = _SIZE.where(_OF)
 _BY_ID = _l.id == bindparam("entry")
 _UPDATE = update(team_library).where(_BY_ID)
@@ -62,10 +63,15 @@ def below(tx: Tx, team_id: str, folder: str) -> list[Listed]:
     return [Listed(**_fields(row)) for row in rows]
 
 
+def every(tx: Tx, team_id: str) -> list[Shared]:
+    """All entries with their bodies; by path."""
+    return [Shared(**_fields(row), body=row["body"]) for row in tx.all(_WHOLE, team=team_id)]
+
+
 def size(tx: Tx, team_id: str) -> tuple[int, int]:
-    """Number of entries and sum of their characters."""
+    """Number of entries and sum of their bytes."""
     row = tx.one(_SIZE, team=team_id)
-    return (int(row["entries"]), int(row["characters"])) if row else (0, 0)
+    return (int(row["entries"]), int(row["held"])) if row else (0, 0)
 
 
 def add(tx: Tx, team_id: str, new: Shared) -> None:

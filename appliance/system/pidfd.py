@@ -83,16 +83,20 @@ class Process:
 
     @classmethod
     def open(cls, identity: Identity) -> Process | None:
-        """None when that process is gone, whoever has its pid now."""
+        """None when that process is gone, whoever has its pid now. Raises OSError where /proc can't be read for want of
+        descriptors."""
         try:
             fd = os.pidfd_open(identity.pid)
         except (OSError, ValueError, OverflowError):  # EINVAL: no number of a process, or that of a thread
             return None
         process = cls(identity, fd)
-        if process.alive and identify(identity.pid) == identity:
-            return process
-        process.close()
-        return None
+        proven = False
+        try:
+            proven = process.alive and identify(identity.pid) == identity
+        finally:
+            if not proven:
+                process.close()
+        return process if proven else None
 
     @property
     def alive(self) -> bool:

@@ -11,7 +11,7 @@ const account = require("./account.js");
 const { request } = require("./appliance.js");
 const { boot } = require("./boot.js");
 const { log } = require("./logger.js");
-const { Attempts, authorizeURL, browserOrigin, cookie, random, sha256 } = require("./oauth.js");
+const { Attempts, OwnCookie, authorizeURL, browserOrigin, random, sha256 } = require("./oauth.js");
 const { version } = require("./package.json");
 
 const CALLBACK = "/_ffAuth/callback";
@@ -113,13 +113,13 @@ function pathOf(req) {
 
 /** Users of Weir, by a login in the browser; programs, by a token. */
 class WeirGuard {
-  constructor({ forgeURL }, verdicts = new Verdicts()) {
+  constructor({ forgeURL, path }, verdicts = new Verdicts()) {
     this.forgeURL = forgeURL;
     this.verdicts = verdicts;
     this.attempts = new Attempts();
     this.sessions = new Map();
-    this.cookieName = `weir_http_${boot().instanceId}`;
-    this.attemptCookie = `weir_http_login_${boot().instanceId}`;
+    this.cookie = new OwnCookie(`weir_http_${boot().instanceId}`, path);
+    this.attemptCookie = new OwnCookie(`weir_http_login_${boot().instanceId}`, path);
   }
 
   async verdict(req) {
@@ -143,7 +143,7 @@ class WeirGuard {
   }
 
   session(req) {
-    const key = sha256(cookie(req, this.cookieName) ?? "").toString("base64");
+    const key = sha256(this.cookie.of(req) ?? "").toString("base64");
     const session = this.sessions.get(key);
     if (session !== undefined && session.endsAt <= Date.now()) {
       this.sessions.delete(key);
@@ -199,24 +199,20 @@ class WeirGuard {
   begin(req, res) {
     // `baseUrl` is what all paths of the instance begin with, empty where it has an origin of its own.
     const redirectUri = `${browserOrigin(req)}${req.baseUrl}${CALLBACK}`;
-    const browser = cookie(req, this.attemptCookie) ?? random();
+    const browser = this.attemptCookie.of(req) ?? random();
     const verifier = random();
     const target = /^\/(?![/\\])/.test(req.originalUrl) ? req.originalUrl : `${req.baseUrl}/`;
     const state = this.attempts.add({ redirectUri, verifier, browser: sha256(browser), target });
     res.setHeader("Cache-Control", "no-store");
-    res.append("Set-Cookie", `${this.attemptCookie}=${browser}; Path=${req.baseUrl}${CALLBACK}; Max-Age=600; ${this.flags(req)}`);
+    this.attemptCookie.set(req, res, browser, { path: `${req.baseUrl}${CALLBACK}`, maxAge: 600 });
     const scope = `httpAuth-${version}`;
     res.redirect(authorizeURL(req, { platform: this.forgeURL, scope, redirectUri, state, verifier }));
-  }
-
-  flags(req) {
-    return `HttpOnly; SameSite=Lax${browserOrigin(req).startsWith("https:") ? "; Secure" : ""}`;
   }
 
   async finish(req, res) {
     res.setHeader("Cache-Control", "no-store");
     const { code, error, state } = req.query;
-    const attempt = this.attempts.take(String(state ?? ""), cookie(req, this.attemptCookie) ?? "");
+    const attempt = this.attempts.take(String(state ?? ""), this.attemptCookie.of(req) ?? "");
     if (attempt === undefined) {
       res.status(401).type("text").send("This login was not begun in this browser, or is used or too old. Open the page again.");
     } else if (error !== undefined || typeof code !== "string") {
@@ -236,7 +232,7 @@ class WeirGuard {
       const endsAt = Date.now() + SESSION_MS;
       const { accessToken, refreshToken } = grant;
       remember(this.sessions, key, { key, user, accessToken, refreshToken, expiresAt, endsAt, refreshing: null });
-      res.append("Set-Cookie", `${this.cookieName}=${id}; Path=${req.baseUrl}/; ${this.flags(req)}`);
+      this.cookie.set(req, res, id, { path: `${req.baseUrl}/` });
       res.redirect(target);
     } catch (error) {
       log("warn", `A login to the flows' pages failed: ${error.message}`);
@@ -306,7 +302,7 @@ let commsPath = "/comms";
 
 /**
  * The value of `httpNodeAuth`, and the guard of all that bypasses it.
- * @param {{type: string, user?: string, pass?: string, httpAdminRoot: string, forgeURL?: string}} options
+ * @param {{type: string, user?: string, pass?: string, httpAdminRoot: string, forgeURL?: string, path?: string}} options
  */
 function protect(options) {
   commsPath = `${options.httpAdminRoot}/comms`;

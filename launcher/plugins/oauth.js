@@ -69,6 +69,37 @@ function cookie(req, name) {
   return found !== undefined && /^[A-Za-z0-9_-]{43}$/.test(found) ? found : null;
 }
 
+/**
+ * A cookie of ours. Wherever browsers take it its name begins with `__Host-`, so that no page at another name below the
+ * same domain can set one that we would take for ours (RFC 6265bis §4.1.3.2). That asks for TLS and for the path `/`:
+ * below a path, which is one origin with all other instances anyway, we do without.
+ */
+class OwnCookie {
+  constructor(name, instancePath) {
+    this.plain = name;
+    this.whole = !instancePath;
+  }
+
+  sealed(req) {
+    return this.whole && header(req, "x-forwarded-proto") === "https";
+  }
+
+  name(req) {
+    return this.sealed(req) ? `__Host-${this.plain}` : this.plain;
+  }
+
+  of(req) {
+    return cookie(req, this.name(req));
+  }
+
+  set(req, res, value, { path, maxAge }) {
+    const secure = header(req, "x-forwarded-proto") === "https" ? "; Secure" : "";
+    const lifetime = maxAge === undefined ? "" : `; Max-Age=${maxAge}`;
+    const where = this.sealed(req) ? "/" : path;
+    res.append("Set-Cookie", `${this.name(req)}=${value}; Path=${where}${lifetime}; HttpOnly; SameSite=Lax${secure}`);
+  }
+}
+
 /** Scheme and host as the browser sees them: nginx tells; without it, the request's own. */
 function browserOrigin(req) {
   const host = header(req, "x-forwarded-host") || header(req, "host");
@@ -97,7 +128,7 @@ function authorizeURL(req, { platform, scope, redirectUri, state, verifier }) {
 
 class WeirStrategy {
   /**
-   * @param {{httpAdminRoot?: string, forgeURL: string}} options
+   * @param {{httpAdminRoot?: string, forgeURL: string, path?: string}} options `path`: of all the instance has
    * @param {(profile: object, done: Function) => void} verify Node-RED's own, given by its editor-api
    */
   constructor(options, verify) {
@@ -106,7 +137,7 @@ class WeirStrategy {
     this.forgeURL = options.forgeURL;
     const root = `/${options.httpAdminRoot || ""}`.replace(/\/+/g, "/").replace(/\/$/, "");
     this.startPath = `${root}/auth/strategy`;
-    this.cookieName = `weir_oauth_${boot().instanceId}`;
+    this.cookie = new OwnCookie(`weir_oauth_${boot().instanceId}`, options.path);
     this.attempts = new Attempts();
   }
 
@@ -127,20 +158,17 @@ class WeirStrategy {
   begin(req) {
     const redirectUri = `${browserOrigin(req)}${this.startPath}/callback`;
     // Two tabs may log in at once: they share the browser's cookie, each has its own state.
-    const browser = cookie(req, this.cookieName) ?? random();
+    const browser = this.cookie.of(req) ?? random();
     const verifier = random();
     const state = this.attempts.add({ redirectUri, verifier, browser: sha256(browser) });
-    const secure = redirectUri.startsWith("https:") ? "; Secure" : "";
-    const lifetime = `Max-Age=${ATTEMPT_MS / 1000}`;
-    const attributes = `Path=${this.startPath}; ${lifetime}; HttpOnly; SameSite=Lax${secure}`;
-    req.res.append("Set-Cookie", `${this.cookieName}=${browser}; ${attributes}`);
+    this.cookie.set(req, req.res, browser, { path: this.startPath, maxAge: ATTEMPT_MS / 1000 });
     const scope = `editor-${version}`;
     this.redirect(authorizeURL(req, { platform: this.forgeURL, scope, redirectUri, state, verifier }));
   }
 
   async finish(req) {
     const { code, error, state } = req.query;
-    const attempt = this.attempts.take(String(state ?? ""), cookie(req, this.cookieName) ?? "");
+    const attempt = this.attempts.take(String(state ?? ""), this.cookie.of(req) ?? "");
     if (attempt === undefined) {
       throw new LoginError("This login was not begun in this browser, or is used or too old: log in again.");
     }
@@ -176,4 +204,4 @@ class WeirStrategy {
   }
 }
 
-module.exports = { Attempts, WeirStrategy, authorizeURL, browserOrigin, cookie, random, sha256 };
+module.exports = { Attempts, OwnCookie, WeirStrategy, authorizeURL, browserOrigin, random, sha256 };

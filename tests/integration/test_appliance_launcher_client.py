@@ -11,10 +11,11 @@ from aiohttp import web
 from msgspec.structs import replace
 
 from appliance import launcher_client
-from appliance.errors import Unavailable
+from appliance.errors import NOT_ASKED, Unavailable
 from appliance.launcher_client import LauncherClient
 from appliance.model import InstanceSpec, LauncherState
 from tests.contract.rig import spec_of
+from tests.descriptors import left
 from tests.support import free_port
 
 ID = "a" * 8
@@ -150,6 +151,9 @@ async def test_nobody_listens() -> None:
     with pytest.raises(Unavailable) as lost:
         await client.info(replace(spec_of(ID), launcher_port=free_port()))
     assert lost.value.code == "connection_refused"
+    with left(0), pytest.raises(Unavailable) as unasked:
+        await client.info(spec_of(ID))
+    assert unasked.value.code == NOT_ASKED, "that says nothing about the launcher"
     await client.close()
 
 

@@ -6,19 +6,20 @@ import asyncio
 import os
 import resource
 import signal
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+import socket
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import psutil
 import pytest
 
-from launcher import orphan, strays
+from launcher import health, orphan, strays
 from launcher.child import Child
 from launcher.control import Kept
 from launcher.loglines import Log
 from launcher.prepare import Launch, StartFailed
 from launcher.segments import Segments
+from tests.descriptors import left
 from tests.integration.test_launcher_node_red import page
 from tests.launcher_rig import Rig, rig
 from tests.support import built_stack, eventually
@@ -30,22 +31,6 @@ SLEEPS = Launch(["/bin/sleep", "30"], {}, {}, 0, "")
 async def box(tmp_path: Path) -> AsyncIterator[Rig]:
     async with rig(tmp_path, built_stack()) as made:
         yield made
-
-
-@contextmanager
-def left(count: int) -> Iterator[None]:
-    """This process may open so many descriptors more. (All numbers below are taken: the limit is on the number.)"""
-    fill = [os.open("/dev/null", os.O_RDONLY)]
-    while fill[-1] < 100:
-        fill.append(os.open("/dev/null", os.O_RDONLY))
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (fill[-1] + 1 + count, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-        for fd in fill:
-            os.close(fd)
 
 
 async def test_a_start_without_descriptors_fails_as_a_start_does_wherever_they_run_out(tmp_path: Path) -> None:
@@ -107,3 +92,11 @@ async def test_a_launcher_that_is_out_of_descriptors_says_so_and_goes_on(box: Ri
     failed = await eventually(lambda: box.appliance.seen("start-failed"))
     assert "descriptors" in failed[0]["error"]["error"] and "ulimit -n" in failed[0]["error"]["error"]
     assert [p for p in psutil.Process(box.pid).children() if p.pid != first["nodeRedPid"]] == []
+
+
+async def test_a_node_red_that_nobody_could_ask_is_not_taken_for_hung() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
+        with left(0):
+            assert await health.answers(url, 5)
+        assert not await health.answers(url, 0.05), "it could be asked, and was silent"

@@ -89,10 +89,10 @@ async def test_the_browser_is_sent_to_the_name_it_came_by(browser: Callable[[str
     async with aiohttp.ClientSession() as http:
         url = f"{alice.node_red.url}/auth/strategy"
         async with http.get(url, headers=BEHIND_NGINX, allow_redirects=False) as answer:
-            cookie = answer.cookies[f"weir_oauth_{INSTANCE}"]
-            assert list(answer.cookies) == [f"weir_oauth_{INSTANCE}"]
+            cookie = answer.cookies[f"__Host-weir_oauth_{INSTANCE}"]
+            assert list(answer.cookies) == [f"__Host-weir_oauth_{INSTANCE}"]
     assert (cookie["secure"], cookie["httponly"], cookie["samesite"], cookie["max-age"]) == (True, True, "Lax", "600")
-    assert cookie["path"] == "/auth/strategy"
+    assert (cookie["path"], cookie["domain"]) == ("/", ""), "else browsers refuse that name"
     async with aiohttp.ClientSession() as http:
         url = f"{alice.node_red.url}/auth/strategy"
         forged = {**BEHIND_NGINX, "X-Forwarded-Host": "evil.example/x?"}

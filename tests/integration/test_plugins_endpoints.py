@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import aiohttp
 import pytest
@@ -114,6 +114,33 @@ async def test_people_log_in_and_are_asked_for_again(tmp_path: Path) -> None:
         await eventually(is_out)
         assert await alice.upgrade() == 401
         assert (await alice.ask("/settings"))[0] == 401, "the editor has its own login"
+
+
+async def test_a_page_at_another_name_of_the_domain_logs_nobody_in(tmp_path: Path) -> None:
+    """It can plant cookies for the whole domain, but none whose name begins with __Host-: so only such ones count."""
+    nginx = {"X-Forwarded-Host": "line-1.plant.example", "X-Forwarded-Proto": "https"}
+    async with running(tmp_path, type="flowforge-user") as (red, fake), Visitor(red) as mallory:
+        attempt, state, code = await _begun(mallory, fake, nginx)
+        back = f"/_ffAuth/callback?{urlencode({'state': state, 'code': code})}"
+        plain = attempt.removeprefix("__Host-")
+        assert (await mallory.ask(back, Cookie=plain, **nginx))[0] == 401, "a login that another page planted"
+        async with mallory.http.get(
+            red.url + back, headers={**nginx, "Cookie": attempt}, allow_redirects=False
+        ) as answer:
+            session = answer.headers["Set-Cookie"].partition(";")[0]
+        assert session.startswith("__Host-weir_http_")
+        assert (await mallory.ask(Cookie=session, **nginx))[0] == 200
+        planted = session.removeprefix("__Host-")
+        assert (await mallory.ask(Cookie=planted, **nginx))[0] == 401
+
+
+async def _begun(visitor: Visitor, fake: FakeAppliance, nginx: dict[str, str]) -> tuple[str, str, str]:
+    """The cookie of a login that was begun behind nginx, its state, and the code that the platform gave."""
+    async with visitor.http.get(f"{visitor.red.url}/page", headers={**nginx, **PAGE}, allow_redirects=False) as answer:
+        cookie, location = answer.headers["Set-Cookie"].partition(";")[0], answer.headers["Location"]
+    visitor.http.cookie_jar.clear()
+    query = parse_qs(urlsplit(fake.authorize(location, "alice")).query)
+    return cookie, query["state"][0], query["code"][0]
 
 
 async def _begin(visitor: Visitor) -> str:

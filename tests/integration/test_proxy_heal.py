@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import socket
@@ -11,6 +12,7 @@ import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from appliance.config import Home
@@ -18,6 +20,7 @@ from appliance.proxy.family import command_line
 from appliance.proxy.model import Site
 from appliance.proxy.process import Nginx
 from appliance.system import tls
+from tests.descriptors import left
 from tests.proxy_box import ProxyBox, quiet_port
 from tests.support import eventually
 
@@ -50,6 +53,31 @@ async def test_killed_nginx_is_started_again_at_once_while_a_port_is_taken(box: 
             before_s = time.monotonic()
             await eventually(lambda: box.proxy.status().running and box.proxy.status().pid != pid, 40)  # noqa: B023
         assert time.monotonic() - before_s < 5
+
+
+async def test_a_lack_of_descriptors_ends_no_nginx_and_leaves_none_unknown(
+    box: ProxyBox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await box.run()
+    await box.halt()
+    nginx = Nginx(box.home)
+    assert nginx.adopt()
+    for count in range(4):
+        with left(count):
+            assert await nginx.stuck() == "", "it was not asked, or it answered"
+    await nginx.stop()
+    read = Path.read_bytes
+
+    def scarce(path: Path) -> bytes:
+        if path.name == "stat":
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return read(path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "read_bytes", scarce)
+        with pytest.raises(OSError, match="Too many open files"):
+            await nginx.start()
+    await eventually(lambda: not [p for p in psutil.Process().children() if "nginx" in p.name()])
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="starts a process of another account")

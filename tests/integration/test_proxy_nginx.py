@@ -323,6 +323,7 @@ PLANTINGS = [
     "__Host-weir_sid = planted; Secure; Path=/",
     f"{PLANTED};; ; Secure; Path=/",
     f"{PLANTED}; Path=/; Secure;",
+    f"__Host-weir_http_{uuid.uuid4()}=planted; Path=/; Secure",
 ]
 
 
@@ -340,8 +341,11 @@ async def test_an_instance_plants_no_cookie_of_the_platform(box: ProxyBox, plant
 
 
 async def test_cookies_of_an_instance_itself_pass(box: ProxyBox) -> None:
-    own = f"weir_oauth_{site(box).instance_id}=x; Path=/; HttpOnly; Secure; SameSite=Lax"
-    for cookie in (own, "__Host-flow=1; Secure; Path=/", "a=1; Secure"):
+    of_logins = [
+        f"{name}_{site(box).instance_id}=x; Path=/; HttpOnly; SameSite=Lax; Secure"
+        for name in ("weir_oauth", "__Host-weir_oauth", "__Host-weir_http", "__Host-weir_http_login")
+    ]
+    for cookie in (*of_logins, "__Host-flow=1; Secure; Path=/", "a=1; Secure"):
         async with box.client() as client:
             answer = await client.get(f"{box.site_url(site(box))}/?{urlencode({'set-Set-Cookie': cookie})}")
             assert answer.headers["Set-Cookie"] == cookie

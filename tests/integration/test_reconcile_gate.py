@@ -19,6 +19,7 @@ from appliance.reconcile.gate import SocketGate
 from appliance.reconcile.observed import Observed
 from appliance.tasks import Tasks
 from tests.contract.rig import spec_of
+from tests.descriptors import left
 from tests.support import eventually, free_port
 
 LISTEN = "import socket,sys,time; s=socket.create_server(('127.0.0.1', int(sys.argv[1]))); print('on', flush=True); time.sleep(60)"  # noqa: E501
@@ -74,6 +75,20 @@ async def test_own_port_is_let_through_within_a_tenth_of_a_second(home: Path) ->
         assert took_s < 1  # the benchmark holds it to 0.1 s on a machine that is not busy
         fixture.say(None, LauncherState.CRASHED)
         assert fixture.gate.raised() == []
+        await fixture.tasks.close()
+
+
+async def test_whoever_is_let_through_stays_so_while_nobody_can_look(home: Path) -> None:
+    port = free_port()
+    async with listening(port) as pid:
+        fixture = Fixture(home, port)
+        fixture.say(pid)
+        await eventually(lambda: fixture.state == "running")
+        with left(0):
+            fixture.observed.recheck(ID)
+            await asyncio.gather(*(task for task in asyncio.all_tasks() if task.get_name().startswith("verify")))
+            assert fixture.state == "running"
+        assert fixture.gate.raised() == [ID]
         await fixture.tasks.close()
 
 

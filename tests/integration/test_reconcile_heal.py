@@ -40,6 +40,23 @@ async def test_killed_launcher_comes_back_at_once_when_it_was_healthy(home: Path
         assert (meta.state, meta.reason) == ("crashed", "launcher_exited")
 
 
+async def test_a_clock_that_is_set_back_while_a_launcher_is_placed_ends_none(home: Path) -> None:
+    """A box without a battery hears the time while its instances start: none of them has been silent for an hour."""
+    async with box_on(home) as box:
+
+        def set_back() -> None:
+            box.set_by = timedelta(hours=-1)
+
+        box.while_placing = set_back
+        box.want()
+        pid = await box.placed()
+        await eventually(box.queue.idle)
+        assert box.launchers.asked == 0, "nobody took it for silent"
+        box.says(pid)
+        await eventually(lambda: box.meta().state == "running")
+        assert (await box.placed(), box.tickets) == (pid, 1)
+
+
 async def test_a_launcher_that_lives_and_does_not_answer_is_replaced(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -65,6 +65,8 @@ async def test_what_can_be_no_entry_changes_nothing(real: WebBox, weir: Weir, tm
     wrong = tmp_path / "wrong.json"
     wrong.write_text("{}")
     assert (await weir("library", "put", "a", str(wrong))).code == 2
+    wrong.write_text("[" * 10_000 + "]" * 10_000)
+    assert "no list of nodes" in (await weir("library", "put", "a", str(wrong))).err
     assert (await weir("library", "put", "a", "/nowhere/at/all")).code == 2
     refused = await weir("library", "put", "a//b", "-", stdin=b"return msg;")
     assert refused.code == 1 and "can't be a path" in refused.err and "single slashes" in refused.err

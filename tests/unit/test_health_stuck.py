@@ -24,13 +24,18 @@ class Disk:
     quick = True
 
     def __init__(self) -> None:
+        self.began = asyncio.Event()
         self.answers = asyncio.Event()
         self.answers.set()
         self.reads = 0
+        self.broken = False
 
     async def look(self) -> Sequence[Trouble]:
         self.reads += 1
+        self.began.set()
         await self.answers.wait()
+        if self.broken:
+            raise OSError(5, "Input/output error")
         return [FULL]
 
 
@@ -73,6 +78,36 @@ async def test_a_disk_that_does_not_answer_is_told_and_read_once() -> None:
     await asyncio.sleep(0)  # the look that was under way comes back
     await health.refresh()
     assert (keys(conditions), disk.reads) == ({"disk_full"}, 2)
+
+
+async def test_who_asks_and_goes_away_leaves_no_second_read_behind() -> None:
+    disk = Disk()
+    disk.answers.clear()
+    health, conditions = parts(disk)
+    asked = asyncio.ensure_future(health.refresh())
+    await disk.began.wait()
+    asked.cancel()
+    await asyncio.wait({asked})
+    await health.refresh()
+    assert (keys(conditions), disk.reads) == ({"check_stuck:machine"}, 1)
+    disk.answers.set()
+    await asyncio.sleep(0)
+    await health.refresh()
+    assert (keys(conditions), disk.reads) == ({"disk_full"}, 1)
+
+
+async def test_a_disk_that_fails_in_the_end_does_not_hang_any_more() -> None:
+    disk = Disk()
+    health, conditions = parts(disk)
+    await health.refresh()
+    disk.answers.clear()
+    await health.refresh()
+    assert keys(conditions) == {"disk_full", "check_stuck:machine"}
+    disk.broken = True
+    disk.answers.set()
+    await asyncio.sleep(0)
+    await health.refresh()
+    assert keys(conditions) == {"disk_full"}
 
 
 async def test_a_look_under_way_ends_with_the_appliance() -> None:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from appliance.errors import Invalid, NotFound
+from appliance.errors import Invalid, NotFound, TooMany
+from appliance.model import Subject
 from appliance.schema.common import AuditQuery, Page
 from appliance.schema.library import MoveEntry, SaveEntry
 from appliance.services import team_library
 from appliance.services.team_library import TeamLibrary
+from appliance.services.team_life import TeamLife
+from appliance.store import team_library as stored
+from appliance.store.engine import Tx
+from appliance.store.ids import new_id
+from appliance.store.team_library import Shared
 from tests.service_rig import Rig, service_rig
 
 NASTY = ["50% _off_", "..", "a/../b", "C:\\x", "'; DROP TABLE teams; --", "名前 🏭", "<b>&amp;", " x ", "%2F", "a?b#c"]
@@ -132,7 +139,7 @@ async def test_changes_are_on_record_and_repeats_are_none(shelf: Shelf) -> None:
 async def test_a_full_library_takes_no_more_and_may_be_made_smaller(
     shelf: Shelf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(team_library, "MOST_CHARACTERS", 100)
+    monkeypatch.setattr(team_library, "MOST_BYTES", 100)
     await shelf.save("a", "x" * 90)
     with pytest.raises(Invalid, match="is full"):
         await shelf.save("b", "y" * 20)
@@ -140,6 +147,62 @@ async def test_a_full_library_takes_no_more_and_may_be_made_smaller(
         await shelf.save("a", "x" * 101)
     await shelf.save("a", "x" * 80)
     await shelf.save("b", "y" * 20)
+
+
+async def test_a_flow_does_not_fill_log_and_library_as_fast_as_the_disk(shelf: Shelf) -> None:
+    flow = Subject(kind="node_red", instance_id="one", team_id=shelf.team)
+    for number in range(team_library.SAVES_AT_ONCE):
+        await shelf.library.save(flow, shelf.team, SaveEntry(name="same", type="functions", body=f"// {number}"))
+    with pytest.raises(TooMany):
+        await shelf.library.save(flow, shelf.team, SaveEntry(name="more", type="functions", body="x"))
+    await shelf.save("by-a-person")
+    assert await shelf.names() == ["by-a-person", "same"]
+
+
+async def test_moving_half_of_a_full_library_holds_up_no_deploy(shelf: Shelf) -> None:
+    """All other writes of the box wait for it: 9 s when each entry was compared with each other one."""
+
+    def fill(tx: Tx) -> None:
+        for number in range(10_000):
+            name = f"{'ab'[number % 2]}/{number}"
+            row = Shared(id=new_id(), type="flows", name=name, meta={}, bytes=0, updated_at=1, body="[]")
+            stored.add(tx, shelf.team, row)
+
+    await shelf.rig.context.store.write(fill)
+    async with asyncio.timeout(3):
+        moved = await shelf.library.move(shelf.rig.admin, shelf.team, MoveEntry(name="a", to="c"))
+    assert moved.count == 5000
+
+
+async def test_the_size_is_in_bytes_and_folders_end_somewhere(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(team_library, "MOST_BYTES", 100)
+    with pytest.raises(Invalid, match="is full"):
+        await shelf.save("a", "🏭" * 26)
+    await shelf.save("a", "🏭" * 25)
+    with pytest.raises(Invalid):
+        await shelf.save("/".join("x" * (team_library.DEEPEST + 1)))
+
+
+@pytest.mark.parametrize(
+    ("to", "said"), [("b/c", "is in the way"), ("b/c/d/e", "is in the way"), ("b", "is in the way")]
+)
+async def test_a_move_makes_no_entry_a_folder(shelf: Shelf, to: str, said: str) -> None:
+    for name in ("a", "b-1", "b/c/d", "b0"):
+        await shelf.save(name, name)
+    with pytest.raises(Invalid, match=said):
+        await shelf.library.move(shelf.rig.admin, shelf.team, MoveEntry(name="a", to=to))
+    assert await shelf.names() == ["a", "b-1", "b/c/d", "b0"]
+
+
+async def test_a_deleted_team_leaves_its_library(shelf: Shelf) -> None:
+    team, _ = await shelf.rig.team("other")
+    await shelf.library.save(shelf.rig.admin, team, SaveEntry(name="pumps/a", type="flows", body=[{"id": "n"}]))
+    await TeamLife(shelf.rig.context, shelf.rig.audit).remove(shelf.rig.admin, team)
+    (left,) = (shelf.rig.context.home.state / "deleted").iterdir()
+    assert left.stat().st_mode & 0o777 == 0o600 and left.name.startswith("team-other-")
+    assert json.loads(left.read_bytes())["library"] == [
+        {"name": "pumps/a", "type": "flows", "meta": {}, "body": '[{"id":"n"}]'}
+    ]
 
 
 async def test_pages_follow_a_cursor_or_numbers(shelf: Shelf) -> None:

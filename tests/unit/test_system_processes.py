@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import fcntl
 import os
 import resource
@@ -19,7 +20,7 @@ import pytest
 from msgspec.structs import replace
 
 from appliance.errors import Conflict
-from appliance.system import sockdiag, sockets
+from appliance.system import sockdiag, sockets, tree
 from appliance.system.files import (
     NotPlain,
     SingleInstanceLock,
@@ -30,6 +31,7 @@ from appliance.system.files import (
 )
 from appliance.system.pidfd import Process, identify, is_alive, stat
 from appliance.system.resources import cpus, memory_available_bytes
+from tests.descriptors import left
 from tests.support import ROOT, free_port
 
 
@@ -224,3 +226,37 @@ def test_listeners_are_found_without_sock_diag(monkeypatch: pytest.MonkeyPatch) 
         inode = os.fstat(server.fileno()).st_ino
         assert sockets.listener_inode(server.getsockname()[1]) == inode
         assert sockets.any_listener_inode(server.getsockname()[1]) == inode
+
+
+def test_an_answer_of_sock_diag_that_was_cut_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sockdiag, "_ANSWER_BYTES", 60)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port, inode = server.getsockname()[1], os.fstat(server.fileno()).st_ino
+        with pytest.raises(OSError, match="cut"):
+            sockdiag.listeners(port)
+        assert sockets.listener_inode(port) == inode
+
+
+def test_what_can_not_be_seen_for_want_of_descriptors_is_not_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A launcher that was taken for gone would get a second one beside it."""
+    read = Path.read_bytes
+
+    def scarce(path: Path) -> bytes:
+        if path.name in ("status", "cmdline", "environ"):
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return read(path)
+
+    child = subprocess.Popen(["sleep", "60"], env={"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"})
+    try:
+        assert {each.pid for each in tree.grown([], tmp_path)} == {child.pid}
+        monkeypatch.setattr(Path, "read_bytes", scarce)
+        for look in (lambda: tree.grown([], tmp_path), lambda: tree.launchers(tmp_path)):
+            with pytest.raises(OSError, match="Too many open files"):
+                look()
+    finally:
+        child.kill()
+        child.wait()
+    with left(0), pytest.raises(OSError, match="Too many open files"):
+        sockets.owns(os.getpid(), 1)

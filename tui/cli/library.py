@@ -63,7 +63,7 @@ def put(session: Session, args: Namespace) -> None:
         try:
             body = msgspec.Raw(text.encode())
             msgspec.json.decode(body, type=list[Any])
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, RecursionError) as error:
             raise Usage(f"{args.file} is no list of nodes: {error}", hint="Export it from Node-RED as JSON.") from error
     with session.box() as box:
         answer = box.post(_path(_team(box, args.team)), {"name": args.entry, "type": kind, "body": body})

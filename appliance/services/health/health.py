@@ -73,7 +73,7 @@ class Health:
                 troubles = await self._in_time(check)
             except (OSError, WeirError) as error:
                 log.debug("the check of %s can say nothing: %s", check.name, error)
-                return
+                troubles = self._found.get(check.name, ())  # not that it is stuck: it came back
         self._tell(check.name, troubles)
 
     async def _in_time(self, check: Check) -> Sequence[Trouble]:
@@ -85,7 +85,8 @@ class Health:
         try:
             await asyncio.wait({look}, timeout=0 if late else deadline_s)
         except asyncio.CancelledError:
-            look.cancel()
+            # Whoever asked went away. Cancelled, the look would go on in its thread, and the next one take another.
+            self._late[check.name] = look
             raise
         if look.done():
             self._found[check.name] = look.result()
