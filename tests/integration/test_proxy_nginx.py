@@ -323,7 +323,7 @@ PLANTINGS = [
     "__Host-weir_sid = planted; Secure; Path=/",
     f"{PLANTED};; ; Secure; Path=/",
     f"{PLANTED}; Path=/; Secure;",
-    f"__Host-weir_http_{uuid.uuid4()}=planted; Path=/; Secure",
+    "__Host-weir_http_5b1de0f0-7a4c-4c07-9a3f-2f7c5c1f9d10=planted; Path=/; Secure",
 ]
 
 
