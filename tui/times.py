@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from datetime import datetime, timedelta
 
-AGO = re.compile(r"-?(\d{1,6})\s*([smhd])")
-CLOCK = re.compile(r"(?:(\d{4}-\d{2}-\d{2})[ T])?(\d{1,2}):(\d{2})(?::(\d{2}))?")
+AGO = re.compile(r"-?(\d{1,6})\s*([smhd])", re.ASCII)
+CLOCK = re.compile(r"(?:(\d{4}-\d{2}-\d{2})[ T])?(\d{1,2}):(\d{2})(?::(\d{2}))?", re.ASCII)
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 

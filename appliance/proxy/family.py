@@ -9,12 +9,21 @@ from appliance.system.pidfd import Process
 def stopped(session: int) -> list[int]:
     """Which of nginx's own processes of a session are stopped; a debugger counts as well."""
     found = []
-    for process in members(session):
+    for process in members(session, _descendants(session)):
         seen = pidfd.stat(process.identity.pid)
         if seen is not None and seen.state in "Tt":
             found.append(process.identity.pid)
         process.close()
     return found
+
+
+def _descendants(master: int) -> list[int]:
+    """A master and its children; every process there is where the kernel does not tell children."""
+    try:
+        children = (pidfd.PROC / str(master) / "task" / str(master) / "children").read_bytes()
+    except OSError:
+        return pids()
+    return [master, *map(int, children.split())]
 
 
 def pids() -> list[int]:
@@ -39,10 +48,10 @@ def account(pid: int) -> int | None:
     return next((int(line.split()[1]) for line in lines if line.startswith(b"Uid:")), None)
 
 
-def members(number: int) -> list[Process]:
-    """nginx's own processes in a session, each proven and held."""
+def members(number: int, among: list[int] | None = None) -> list[Process]:
+    """nginx's own processes in a session, each proven and held. `among`: where to look, else everywhere."""
     found = []
-    for pid in pids():
+    for pid in pids() if among is None else among:
         if not command_line(pid).startswith("nginx: "):
             continue
         identity = pidfd.identify(pid)

@@ -5,78 +5,24 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
 
-from launcher import install
 from launcher.install import EXIT_TIMEOUT
-from launcher.npm import InstallFailed, Modules
-from launcher.staging import Yard, write_package
+from launcher.npm import InstallFailed
+from tests.install_bench import Bench
 from tests.integration.test_launcher_node_red import alive
-from tests.npm_registry import Registry, registry
-from tests.support import built_stack, eventually
+from tests.npm_registry import registry
+from tests.support import eventually
 
 pytestmark = pytest.mark.real
-
-
-class Bench:
-    """A user directory, its modules, and the registry they come from."""
-
-    def __init__(self, directory: Path, shop: Registry) -> None:
-        stack = built_stack()
-        self.directory = directory
-        self.shop = shop
-        self.said: list[str] = []
-        self.progress: list[str] = []
-        self.modules = Modules(directory, stack.node, stack.node_red, self.said.append)
-        self.env = {
-            "PATH": f"{Path(stack.node).parent}:/usr/local/bin:/usr/bin:/bin",
-            "HOME": str(directory),
-            "DB_PASSWORD": "swordfish",
-        }
-        directory.mkdir(parents=True)
-        (directory / ".npmrc").write_text(shop.npmrc)
-        self.modules.ensure_package("i1")
-
-    async def install(self, timeout_s: float = 60, **wanted: str) -> None:
-        listed = {name.replace("_", "-"): version for name, version in wanted.items()}
-        await self.modules.install(listed, self.env, self.progress.append, timeout_s)
-
-    def version(self, name: str) -> str:
-        try:
-            return str(json.loads((self.directory / "node_modules" / name / "package.json").read_text())["version"])
-        except OSError:
-            return ""
-
-    def listed(self) -> dict[str, str]:
-        return dict(json.loads((self.directory / "package.json").read_text()).get("dependencies", {}))
-
-    def picture(self) -> dict[str, str]:
-        """Every file below the user directory that an install may touch, with what it says."""
-        paths = [self.directory / "package.json", self.directory / "package-lock.json"]
-        paths += [path for path in (self.directory / "node_modules").rglob("*") if path.is_file()]
-        return {str(path.relative_to(self.directory)): path.read_text() for path in paths if path.exists()}
-
-    def stages(self) -> list[str]:
-        return [path.name for path in (self.directory / "launcher" / "modules").glob("stage-*")]
-
-    def npm(self) -> int:
-        """The npm that runs now."""
-        return int(json.loads((self.directory / "launcher" / "modules" / "npm.json").read_text())[0]["pid"])
-
-    def command(self, *arguments: str, timeout_s: float = 8) -> list[str]:
-        """The shim's command line, with a short time limit."""
-        program = self.modules._program(timeout_s)
-        return [*program, *arguments]
 
 
 @pytest.fixture
@@ -256,152 +202,3 @@ async def test_progress_is_told(bench: Bench, monkeypatch: pytest.MonkeyPatch) -
     assert bench.progress[0] == "0 s so far", bench.progress
     assert any(text.startswith("2 of 2 packages fetched (100 %), ") for text in bench.progress)
     assert not any("silly" in line for line in bench.said)
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of one megabyte."""
-    if os.geteuid() != 0:
-        pytest.skip("only root can mount a small file system")
-    mount = tmp_path / "small"
-    mount.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(mount)], check=True)
-    yield mount
-    subprocess.run(["umount", str(mount)], check=True)
-
-
-async def test_a_full_disk_restores_what_ran(small_disk: Path, tmp_path: Path) -> None:
-    async with registry() as shop:
-        shop.add("dep-a", "1.0.0")
-        shop.add("large", "1.0.0", description="x" * 3_000_000)
-        bench = Bench(small_disk / "instance", shop)
-        bench.env["npm_config_cache"] = str(tmp_path / "cache")
-        await bench.install(dep_a="1.0.0")
-        before = bench.picture()
-        with pytest.raises(InstallFailed) as failed:
-            await bench.install(dep_a="1.0.0", large="1.0.0")
-        assert failed.value.disk, str(failed.value)
-        assert bench.picture() == before and not bench.stages()
-
-
-async def test_a_cut_at_any_rename_is_brought_to_its_end(bench: Bench) -> None:
-    """The swap is begun again from each of its steps."""
-
-    await bench.install(node_red_contrib_x="1.0.0")
-    yard = Yard(bench.directory)
-    aside = bench.directory.parent / "aside"
-    shutil.copytree(bench.directory, aside, symlinks=True)
-    steps: list[str] = []
-
-    def run(stop_after: int) -> None:
-        """Commit a stage without modules; the power fails after so many calls that change something."""
-        shutil.rmtree(bench.directory)
-        shutil.copytree(aside, bench.directory, symlinks=True)
-        stage = yard.stage()
-        (stage / "node_modules" / "new.js").write_text("new")
-        document: dict[str, Any] = {"name": "n", "dependencies": {"y": "2"}}
-        write_package(stage / "package.json", document)
-        steps.clear()
-
-        def hook(event: str, arguments: tuple[Any, ...]) -> None:
-            if armed and event in ("os.rename", "os.remove", "ctypes.dlsym"):
-                steps.append(event)
-                if len(steps) > stop_after:
-                    raise KeyboardInterrupt
-
-        hooks.append(hook)
-        armed.append(True)
-        try:
-            yard.commit(stage)
-        except KeyboardInterrupt:
-            pass
-        finally:
-            armed.clear()
-            hooks.clear()
-
-    armed: list[bool] = []
-    hooks: list[Any] = []
-    sys.addaudithook(lambda event, arguments: hooks[0](event, arguments) if hooks else None)
-    whole = 0
-    for stop_after in range(40):
-        await asyncio.to_thread(run, stop_after)
-        cut = len(steps) > stop_after
-        await bench.modules.recover(bench.env)
-        new = (bench.directory / "node_modules" / "new.js").exists()
-        assert bench.listed() == ({"y": "2"} if new else {"node-red-contrib-x": "1.0.0"}), (stop_after, steps)
-        assert bench.version("node-red-contrib-x") == "1.0.0"
-        assert not yard.left_over()
-        whole += new
-        if not cut:
-            break
-    assert whole > 1 and not cut, "it was cut both before and after the point of no return"
-
-
-async def test_whatever_lies_in_the_place_of_a_stage_goes_with_the_first_look(bench: Bench) -> None:
-    """A file or a link of that name, which a flow can make, was looked for and left there at each start."""
-    yard = Yard(bench.directory)
-    outside = bench.directory.parent / "outside"
-    (outside / "kept").mkdir(parents=True)
-    yard.root.mkdir(parents=True)
-    (yard.root / "stage-file").touch()
-    (yard.root / "stage-link").symlink_to(outside)
-    (yard.root / "stage-pipe").mkdir()
-    os.mkfifo(yard.root / "stage-pipe" / "pipe")
-    closed = yard.root / "stage-closed" / "inner"
-    closed.mkdir(parents=True)
-    (closed / "file").touch()
-    closed.chmod(0o500)
-    assert bench.modules.cut_off()
-    await bench.modules.recover(bench.env)
-    assert not bench.modules.cut_off() and not bench.stages() and (outside / "kept").exists()
-
-
-@pytest.mark.parametrize(("reads", "status"), [(True, 3), (False, EXIT_TIMEOUT)])
-async def test_a_script_that_goes_on_writing_holds_up_npms_end_for_no_long(
-    bench: Bench, reads: bool, status: int
-) -> None:
-    """npm has ended, and a grandchild in a session of its own floods the pipe that it inherited, while whoever asked
-    reads slowly, or not at all."""
-    npm = bench.directory.parent / "npm.sh"
-    flood = f"{sys.executable} -c 'import os"
-    flood += '\nos.write(1, bytes(4096)); open("pid", "w").write(str(os.getpid()))'
-    flood += "\nwhile True: os.write(1, bytes(1 << 20))'"
-    npm.write_text(f'cd "$HOME"; setsid {flood} & until [ -s pid ]; do sleep 0.01; done; exit 3')
-    words = bench.command("--", "install", "dep-a")
-    for name, value in (("--node", "/bin/sh"), ("--npm", str(npm)), ("--timeout", "3")):
-        words[words.index(name) + 1] = value
-    ours, theirs = os.pipe()
-    process = await asyncio.create_subprocess_exec(
-        *words, cwd=bench.directory, env=bench.env, stdout=theirs, stderr=subprocess.DEVNULL
-    )
-    os.close(theirs)
-    reader = asyncio.create_task(asyncio.to_thread(read_slowly, ours)) if reads else None
-    try:
-        async with asyncio.timeout(20):
-            assert await process.wait() == status
-    finally:
-        if process.returncode is None:
-            process.kill()
-        os.kill(int((bench.directory / "pid").read_text()), signal.SIGKILL)
-        await process.wait()
-        if reader is not None:
-            await reader
-        os.close(ours)
-
-
-def read_slowly(fd: int) -> None:
-    """Never as fast as it is written."""
-    while os.read(fd, 4096):
-        time.sleep(0.001)
-
-
-def test_the_cache_of_npm_is_begun_anew_when_it_is_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    cache = tmp_path / "_cacache" / "content"
-    cache.mkdir(parents=True)
-    (cache / "one").write_bytes(b"x" * 1000)
-    monkeypatch.setattr(install, "CACHE_BYTES", 1000)
-    install._bound_cache(tmp_path / "_cacache")
-    assert cache.exists()
-    (cache / "two").write_bytes(b"x")
-    install._bound_cache(tmp_path / "_cacache")
-    assert not cache.exists()

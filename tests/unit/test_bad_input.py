@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
-import sqlite3
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -17,14 +15,12 @@ import pytest
 from yarl import URL
 
 from appliance.model import Role
-from appliance.schema.instances import CreateInstance
-from appliance.schema.snapshots import CreateSnapshot
-from appliance.schema.users import CreateApplication
 from appliance.web.openapi import is_struct
 from appliance.web.route import Route
 from appliance.web.routes import API, ROUTES
-from tests.people_box import Answer, Caller
-from tests.web_box import WebBox, web_box
+from tests.people_box import Caller
+from tests.two_teams import Place
+from tests.web_box import web_box
 
 DEEP = 10_000
 NESTED = b"[" * DEEP + b"]" * DEEP
@@ -74,41 +70,6 @@ SEGMENTS = [
     "*",
     "{id}",
 ]
-
-
-class Place:
-    """Two teams with an instance and a snapshot each; `owner` owns the first, `root` may all."""
-
-    def __init__(self, box: WebBox) -> None:
-        self.box = box
-        self.root = Caller(box, None, "api")
-
-    def dump(self) -> list[str]:
-        """All that the database holds."""
-        with sqlite3.connect(f"file:{self.box.context.home.database}?mode=ro", uri=True) as connection:
-            try:
-                return list(connection.iterdump())
-            finally:
-                connection.commit()
-
-    async def furnish(self) -> None:
-        services = self.box.services
-        first = await self.box.instance("mine")
-        team = (await self.root.ok("POST", "/teams", {"name": "Other"}))["id"]
-        made = await services.teams.create_application(self.box.root, CreateApplication(name="o", team_id=team))
-        other = await services.instances.create(self.box.root, CreateInstance(name="theirs", application_id=made.id))
-        self.first, self.other, self.other_team, self.other_application = first, other, team, made.id
-        self.snapshot = (await services.snapshots.create(self.box.root, first.id, CreateSnapshot(name="s"))).id
-        self.foreign = (await services.snapshots.create(self.box.root, other.id, CreateSnapshot(name="t"))).id
-        user = await self.box.person("owner", Role.OWNER)
-        self.owner = Caller(self.box, await self.box.token(user), "tcp", user)
-
-    def path(self, route: Route, **values: str) -> str:
-        """The route's path with ids of what is there."""
-        at = {"application": self.first.application.id, "snapshot": self.snapshot, "team": self.first.team["id"]}
-        thing = at.get(route.on) or (self.first.id if "/teams" not in route.path else at["team"])
-        named = {"id": thing, "snapshot": self.snapshot, **values}
-        return re.sub(r"{(\w+)}", lambda match: named.get(match[1], "nowhere"), route.plain_path)
 
 
 @pytest.fixture
@@ -354,78 +315,3 @@ async def test_unknown_fields_and_parameters_are_passed_over(place: Place) -> No
     assert made["name"] == "Other name" and made["id"] == place.first.application.id
     assert (await place.owner.ok("PUT", "/user", {"name": "Me", "admin": True, "suspended": True}))["admin"] is False
     assert (await place.owner("GET", "/user?unknown=1&unknown=2&%00=x")).status == 200
-
-
-@pytest.mark.parametrize(
-    ("head", "body", "wanted"),
-    [
-        (["Authorization: Bearer a", "Authorization: Bearer b"], b"", 400),
-        (["Host: other.example"], b"", 400),
-        (["Content-Length: 2", "Content-Length: 3"], b"{} ", 400),
-        (["Content-Length: 2", "Transfer-Encoding: chunked"], b"0\r\n\r\n", 400),
-        (["Content-Length: -1"], b"", 400),
-        (["Content-Length: 2", "Content-Type: application/json", "Content-Type: text/plain"], b"{}", 400),
-        (["X-Long: " + "x" * 20_000], b"", 400),
-        (["X Space: 1"], b"", 400),
-        (["X-Nul: a\0b"], b"", 400),
-        (["Content-Encoding: gzip", "Content-Length: 2", "Content-Type: application/json"], b"{}", 415),
-        (["Transfer-Encoding: chunked", "Content-Type: application/json"], b"zz\r\n", 400),
-        (["Cookie: " + "; ".join(f"c{n}=1" for n in range(400))], b"", 200),
-    ],
-)
-async def test_heads_that_are_bent(place: Place, head: list[str], body: bytes, wanted: int) -> None:
-    before = place.dump()
-    method = "PUT" if body else "GET"
-    lines = [f"{method} {API}/user HTTP/1.1", "Host: box.test", *head, "Connection: close", "", ""]
-    assert await _raw(place, "\r\n".join(lines).encode("latin-1") + body) == wanted
-    assert place.dump() == before
-
-
-@pytest.mark.parametrize(
-    ("target", "wanted"),
-    [
-        (f"{API}/" + "x" * 100_000, 400),
-        (f"{API}/user?" + "a=1&" * 1500, 200),
-        (f"{API}/instances/" + "x" * 4000, 400),
-        (f"{API}/../../etc/passwd", 404),
-        (f"{API}//user", 404),
-        (f"http://other.example{API}/user", 200),
-        ("*", 400),
-        (f"{API}/user#frag", 200),
-        (f"{API}/user\0", 400),
-    ],
-)
-async def test_targets_that_are_bent(place: Place, target: str, wanted: int) -> None:
-    status = await _raw(place, f"GET {target} HTTP/1.1\r\nHost: box.test\r\nConnection: close\r\n\r\n".encode())
-    assert status == wanted or (status == 404 and wanted == 400)
-
-
-async def test_what_is_not_http(place: Place) -> None:
-    for garbage in (  # the connection ends, with an answer or without
-        b"\x16\x03\x01\x02\x00\x01\x00",
-        b"GET\r\n\r\n",
-        b"GET / HTTP/9.9\r\n\r\n",
-        b"\0" * 100 + b"\r\n\r\n",
-    ):
-        assert await _raw(place, garbage) in (400, 505, 0), garbage
-    assert (await place.root("GET", "/user")).status == 200
-
-
-async def _raw(place: Place, sent: bytes) -> int:
-    """The status of the answer to these bytes on api.sock, 0 when the connection was closed without one."""
-    reader, writer = await asyncio.open_unix_connection(str(place.box.context.home.api_socket))
-    try:
-        async with asyncio.timeout(10):
-            writer.write(sent)
-            answer = await reader.read()
-    except ConnectionError:
-        return 0
-    finally:
-        writer.close()
-    assert answer.count(b"HTTP/1.1 ") <= 1, answer[:500]
-    return int(answer.split(b" ", 2)[1]) if answer else 0
-
-
-async def test_a_refusal_does_not_repeat_the_credential(place: Place) -> None:
-    answer: Answer = await Caller(place.box, "ffpat_secret", "tcp")("GET", "/user")
-    assert answer.status == 401 and "secret" not in answer.text
