@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import pwd
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,12 +12,15 @@ from pathlib import Path
 from appliance.config import Home, default_home
 from appliance.errors import WeirError
 
+SERVICE_ACCOUNT = "_weir"
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """0 done, 1 refused with cause and next step on stderr, 2 wrong usage, 130 interrupted."""
     arguments = _parser().parse_args(argv)
     home = Home(Path(arguments.home).absolute())
     try:
+        _become_owner(home)
         return int(arguments.run(home, arguments) or 0)
     except WeirError as error:
         print(f"weir: {error.message}", file=sys.stderr)
@@ -41,6 +45,9 @@ def _parser() -> argparse.ArgumentParser:
     down.set_defaults(run=_down)
     migrate = verbs.add_parser("migrate", parents=[shared], help="bring the database up to date")
     migrate.set_defaults(run=_migrate)
+    restore = verbs.add_parser("restore", parents=[shared], help="make this box, which is down, the box of a backup")
+    _restore_options(restore)
+    restore.set_defaults(run=_restore)
     doctor = verbs.add_parser("doctor", parents=[shared], help="what is wrong, seen from the box's directory, as JSON")
     doctor.set_defaults(run=_doctor)
     stack = verbs.add_parser("stack", help="Node-RED stacks").add_subparsers(required=True, metavar="VERB")
@@ -53,6 +60,32 @@ def _parser() -> argparse.ArgumentParser:
     install.add_argument("--json", action="store_true", help="print the configuration that uses it as JSON")
     install.set_defaults(run=_install)
     return parser
+
+
+def _restore_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", help="the backup")
+    parser.add_argument("--passphrase-file", metavar="FILE", help="holds its passphrase, instead of being asked")
+    parser.add_argument("--key-file", metavar="FILE", help="holds its key, AGE-SECRET-KEY-1…")
+    parser.add_argument("--replace", action="store_true", help="also when the box has instances; these are kept beside")
+    parser.add_argument("--json", action="store_true", help="print what was restored as JSON")
+
+
+def _become_owner(home: Home) -> None:
+    """On an installed box nothing of this runs as root: what it wrote would be root's, and what it read may have been
+    put there by somebody else. Raises WeirError."""
+    if not home.installed or os.geteuid() != 0:
+        return
+    from appliance.errors import Unavailable
+
+    try:
+        account = pwd.getpwnam(SERVICE_ACCOUNT)
+        os.initgroups(account.pw_name, account.pw_gid)
+        os.setgid(account.pw_gid)
+        os.setuid(account.pw_uid)
+    except (KeyError, OSError) as error:
+        hint = "Run install.sh again: it makes the account."
+        raise Unavailable(f"cannot become the account {SERVICE_ACCOUNT}: {error}", hint=hint) from error
+    os.environ["HOME"] = str(home.root)
 
 
 def _serve(home: Home, _: argparse.Namespace) -> int:
@@ -74,7 +107,18 @@ def _serve(home: Home, _: argparse.Namespace) -> int:
     return asyncio.run(serve(home.root))
 
 
+def _not_systemds(home: Home, verb: str) -> None:
+    """Raises Invalid on an installed box: its parts are units."""
+    from appliance.errors import Invalid
+
+    if home.installed:
+        doors = "weir.socket weir-web.socket " if verb == "stop" else ""
+        hint = f"Type: sudo systemctl {verb} {doors}weir"
+        raise Invalid("systemd runs this box", code="installed", hint=hint)
+
+
 def _up(home: Home, arguments: argparse.Namespace) -> int:
+    _not_systemds(home, "start")
     from appliance.up import up
 
     up(home, _say)
@@ -86,6 +130,7 @@ def _up(home: Home, arguments: argparse.Namespace) -> int:
 
 
 def _down(home: Home, _: argparse.Namespace) -> None:
+    _not_systemds(home, "stop")
     from appliance.up import down
 
     down(home, _say)
@@ -101,6 +146,12 @@ def _migrate(home: Home, _: argparse.Namespace) -> None:
     ensure_schema(home.database, report=_say)
     _say(f"The database {home.database} is up to date.")
     lock.release()
+
+
+def _restore(home: Home, arguments: argparse.Namespace) -> None:
+    from appliance.backup.offline import run
+
+    run(home, arguments, _say)
 
 
 def _doctor(home: Home, _: argparse.Namespace) -> int:
@@ -136,7 +187,7 @@ def _install(home: Home, arguments: argparse.Namespace) -> None:
         _say(json.dumps({"version": published.version(), "command": published.command(home)}))
         return
     _say(f"The published launcher {published.version()} is installed. To use it for all instances, write in")
-    _say(f"{home.root / 'config.toml'} and restart the box:\n\n[launcher]\ncommand = {command}")
+    _say(f"{home.config_file} and restart the box:\n\n[launcher]\ncommand = {command}")
 
 
 def _offer(home: Home, name: str) -> None:

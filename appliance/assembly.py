@@ -3,28 +3,22 @@ collaborators."""
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from typing import TYPE_CHECKING
 
-import msgspec
 from msgspec import Struct
 
 from appliance.auth.passwords import Passwords
 from appliance.auth.secrets import BoxSecrets
+from appliance.brokering import broker_of
 from appliance.config import Config, Home
 from appliance.drivers.base import Driver
-from appliance.drivers.child import Child
-from appliance.drivers.program import Command, Program
-from appliance.drivers.published import Published
-from appliance.drivers.registry import driver_class
-from appliance.errors import Invalid
 from appliance.events import Bus, Event
 from appliance.launcher_client import LauncherClient
-from appliance.model import Desired, InstanceSpec, Observation
+from appliance.model import SYSTEM, Desired, Observation, Phase
+from appliance.placing import Adjusting, driver_of
 from appliance.proxy import pages
 from appliance.proxy.controller import Proxy
 from appliance.proxy.model import Site
@@ -38,8 +32,11 @@ from appliance.reconcile.queue import KeyedQueue
 from appliance.reconcile.stopped_pages import StoppedPages
 from appliance.services.accepted import CHANGED, Accepted, AcceptedNames
 from appliance.services.accounts import Accounts
+from appliance.services.acme import AcmeKeeper
 from appliance.services.audit import Audit
+from appliance.services.backup_sources import backups_of
 from appliance.services.box import Box
+from appliance.services.broker import BrokerDesk
 from appliance.services.catalogue import catalogue
 from appliance.services.conditions import Conditions
 from appliance.services.context import Context
@@ -47,11 +44,15 @@ from appliance.services.deploys import Deploys
 from appliance.services.directory import directory
 from appliance.services.endpoints import Endpoints
 from appliance.services.health.checks import health
+from appliance.services.health.wear import WearCheck
 from appliance.services.instances import Instances
 from appliance.services.launcher_guard import LauncherGuard
+from appliance.services.limits import InstanceLimits
 from appliance.services.moves import Moves
 from appliance.services.names import safe_name
 from appliance.services.oauth import OAuth
+from appliance.services.operations import Operations, acme_keeper, operations
+from appliance.services.quota import DiskQuota
 from appliance.services.resources import Latest, Resources
 from appliance.services.snapshots import Snapshots
 from appliance.services.stacks import Stacks
@@ -62,12 +63,15 @@ from appliance.services.tokens import Tokens
 from appliance.store.engine import Store
 from appliance.system import resources, sockets, stacks
 from appliance.system.load import IdleCpus
+from appliance.system.mdns import Announced
 from appliance.tasks import Tasks
 from appliance.web.feed import Feed
 from appliance.web.services import Services
 
+if TYPE_CHECKING:
+    from appliance.broker.controller import Broker
+
 ORPHAN = "orphan:"
-PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class Parts(Struct, frozen=True):
@@ -85,6 +89,9 @@ class Parts(Struct, frozen=True):
     proxy: Proxy
     readiness: Readiness
     launcher_guard: LauncherGuard
+    broker: Broker | None
+    acme: AcmeKeeper | None
+    announced: Announced
 
 
 class Readiness:
@@ -103,13 +110,18 @@ def clock() -> datetime:
 
 def assemble(home: Home, config: Config, secrets: BoxSecrets, bus: Bus, store: Store, tasks: Tasks) -> Parts:
     """All parts of the appliance, connected and not yet running. Raises Invalid for an unknown driver or placer."""
-    names = AcceptedNames(config)
+    announced = Announced()
+    names = AcceptedNames(config, local=announced)
     context = Context(store, bus, clock, config, home, secrets, names.authorities)
     conditions = Conditions(clock, bus)
     observed, queue, readiness = Observed(bus, clock), KeyedQueue(), Readiness()
     hasher = Passwords()
-    services = _services(context, names, hasher, conditions, observed, queue, readiness)
-    driver = _driver(home, config, services)
+    broker = broker_of(context, conditions)
+    desk = BrokerDesk(context, broker)
+    adjusting = Adjusting()
+    services = _services(context, names, hasher, conditions, observed, queue, readiness, desk, adjusting)
+    driver = driver_of(home, config, services.tokens)
+    adjusting.connect(driver, services.instances.spec)
     moves = Moves(context, services.audit)
     reconciler, proxy = _loops(services, driver, conditions, observed, queue, names, moves)
     gate = SocketGate(home.run / "up", observed, tasks)
@@ -131,6 +143,9 @@ def assemble(home: Home, config: Config, secrets: BoxSecrets, bus: Bus, store: S
         proxy=proxy,
         readiness=readiness,
         launcher_guard=guard,
+        broker=broker,
+        acme=acme_keeper(context, conditions, proxy.poke),
+        announced=announced,
     )
 
 
@@ -142,6 +157,8 @@ def _services(
     observed: Observed,
     queue: KeyedQueue,
     readiness: Readiness,
+    desk: BrokerDesk,
+    adjusting: Adjusting,
 ) -> Services:
     audit = Audit(context)
     tokens = Tokens(context, audit, on_spent=partial(_raise_spent, conditions))
@@ -155,6 +172,14 @@ def _services(
         poke=queue.poke,
         probe=sockets.port_free,
         resources=latest.of,
+    )
+    looked_after = _operations(context, audit, conditions, instances, latest, observed, queue)
+    quota = DiskQuota(
+        context.home.root,
+        context.home.state / "reserve",
+        instances=instances,
+        measure=launchers.disk,
+        conditions=conditions,
     )
     return Services(
         config=context.config,
@@ -176,52 +201,75 @@ def _services(
         box=Box(
             context,
             instances=instances,
-            health=health(context, conditions=conditions, instances=instances, stacks=known),
+            health=health(
+                context,
+                conditions=conditions,
+                instances=instances,
+                stacks=known,
+                further=[WearCheck(partial(looked_after.worn, SYSTEM))],
+            ),
             conditions=conditions,
             ready=readiness,
+            operations=looked_after,
+            broker=desk,
         ),
+        broker=desk,
         accepted=Accepted(context, audit, names),
         launchers=launchers,
         feed=Feed(context.bus),
         directory=directory(context, audit, hasher),
-        resources=Resources(latest, instances=instances, launchers=launchers, conditions=conditions, bus=context.bus),
+        resources=Resources(
+            latest,
+            instances=instances,
+            launchers=launchers,
+            conditions=conditions,
+            bus=context.bus,
+            written=looked_after.wear.written,
+        ),
         snapshots=Snapshots(context, audit),
         endpoints=Endpoints(context, audit),
         library=TeamLibrary(context, audit),
+        quota=quota,
+        limits=InstanceLimits(context, audit, adjust=adjusting, used_mb=quota.used_mb),
+        operations=looked_after,
+        backups=backups_of(
+            context,
+            audit,
+            conditions=conditions,
+            instances=instances,
+            up=partial(_is_up, observed),
+            secret=tokens.api_secret,
+        ),
     )
 
 
-def _driver(home: Home, config: Config, services: Services) -> Driver:
-    if config.placer != "child":
-        raise Invalid(
-            f"unknown placer '{config.placer}'; known placers: child", hint="Correct `placer` in config.toml."
-        )
-    executor = ThreadPoolExecutor(max_workers=4, thread_name_prefix="driver")
+def _is_up(observed: Observed, instance_id: str) -> bool:
+    entry = observed.entry(instance_id)
+    return entry is not None and entry.observation.phase is Phase.UP
 
-    async def ticket(spec: InstanceSpec) -> str:
-        return await services.tokens.mint_ticket(spec.id, spec.generation)
 
-    async def run(spec: InstanceSpec) -> str:
-        return msgspec.json.encode(await services.tokens.mint_run(spec.id, spec.generation)).decode()
+def _operations(
+    context: Context,
+    audit: Audit,
+    conditions: Conditions,
+    instances: Instances,
+    latest: Latest,
+    observed: Observed,
+    queue: KeyedQueue,
+) -> Operations:
+    def up(instance_id: str) -> bool:
+        entry = observed.entry(instance_id)
+        return entry is not None and entry.observation.phase is Phase.UP
 
-    program = launcher_program(home, config)
-    return driver_class(config.driver)(
-        home.instances,
-        Child(home.instances, program, run if config.launcher.command else ticket, executor),
-        executor,
-        replace_grace=timedelta(seconds=config.limits.stop_grace_s),
+    return operations(
+        context,
+        audit,
+        conditions=conditions,
+        instances=instances,
+        peak_bytes=latest.peak_bytes,
+        up=up,
+        poke=queue.poke,
     )
-
-
-def launcher_program(home: Home, config: Config) -> Program:
-    """How launchers are started; ours isolated (-I), so that nothing in an instance's directory can be imported."""
-    env = {"PATH": PATH, "LANG": os.environ.get("LANG") or "C.UTF-8", "NODE_EXTRA_CA_CERTS": str(home.tls / "ca.crt")}
-    if "TZ" in os.environ:
-        env["TZ"] = os.environ["TZ"]
-    url = f"http://{config.listen.host}:{config.listen.port}"
-    if config.launcher.command:
-        return Published(tuple(config.launcher.command), env, url)
-    return Command((sys.executable, "-I", "-m", "launcher"), env, url)
 
 
 def _launchers(config: Config, tokens: Tokens) -> LauncherClient:
@@ -254,7 +302,7 @@ def _loops(
     )
     reconciler = Reconciler(
         driver=driver,
-        wanted=instances,
+        wanted=services.operations.maintenance,
         launchers=services.launchers,
         observed=observed,
         queue=queue,
@@ -268,6 +316,7 @@ def _loops(
             stop_grace=timedelta(seconds=config.limits.stop_grace_s),
             starts_at_most=4 * resources.cpus(),
             asks_new=bool(config.launcher.command),
+            broker_up=lambda: not config.broker.enabled or services.broker.up,
         ),
     )
     return reconciler, proxy

@@ -18,7 +18,7 @@ from appliance.errors import Invalid
 
 
 class Listen(Struct, forbid_unknown_fields=True, frozen=True):
-    """Ports of the platform. `file` and the broker's ports are reserved for their parts."""
+    """Ports of the platform; those of the message broker are in `Broker`."""
 
     host: str = "127.0.0.1"
     port: int = 3000  # the appliance, loopback
@@ -41,6 +41,38 @@ class Ingress(Struct, forbid_unknown_fields=True, frozen=True):
     domain: str = ""
     path_is_one_trust_domain: bool = False
     nginx: str = "nginx"  # the program
+
+
+class Acme(Struct, forbid_unknown_fields=True, frozen=True):
+    """A certificate by ACME (Let's Encrypt and others). `domains`: the names it is for, which have to lead to port 80
+    of this box; empty: none is asked for. `directory`: the address of the authority's directory, or "letsencrypt" or
+    "letsencrypt-test". `ca`: a file with the authority that signed the directory's own certificate, where the
+    system does not know it. `agree`: the terms of the authority were read."""
+
+    domains: list[str] = field(default_factory=list)
+    email: str = ""
+    directory: str = "letsencrypt"
+    ca: str = ""
+    agree: bool = False
+
+
+class Tls(Struct, forbid_unknown_fields=True, frozen=True):
+    """`certificate` and `key`: PEM files of a certificate that is served in place of the box's own; the leaf first."""
+
+    certificate: str = ""
+    key: str = ""
+    acme: Acme = field(default_factory=Acme)
+
+
+class Broker(Struct, forbid_unknown_fields=True, frozen=True):
+    """The message broker. `port` and `websocket_port` are on loopback; `tls_port` is nginx's, for programs elsewhere
+    (0: none). Websockets from elsewhere come in at the platform's own address."""
+
+    enabled: bool = False
+    port: int = 1883
+    websocket_port: int = 1884
+    tls_port: int = 8883
+    mosquitto: str = "mosquitto"  # the program
 
 
 class Login(Struct, forbid_unknown_fields=True, frozen=True):
@@ -70,6 +102,57 @@ class LauncherProgram(Struct, forbid_unknown_fields=True, frozen=True):
     firewall: Literal["nft", "own"] = "nft"
 
 
+class Webhook(Struct, forbid_unknown_fields=True, frozen=True):
+    """Problems are POSTed there as JSON. `secret_file`: holds a secret that the body is signed with; `ca`: a file with
+    the authority of the receiver's certificate, where the system does not know it."""
+
+    url: str
+    secret_file: str = ""
+    ca: str = ""
+
+
+class Mail(Struct, forbid_unknown_fields=True, frozen=True):
+    """Problems are mailed by this SMTP server; no `host`: they are not. `port` 0: the usual one of `security`."""
+
+    host: str = ""
+    port: int = 0
+    security: Literal["starttls", "tls", "none"] = "starttls"
+    user: str = ""  # the sender, when empty
+    password_file: str = ""
+    sender: str = ""
+    to: list[str] = field(default_factory=list)
+    ca: str = ""
+
+
+class Mqtt(Struct, forbid_unknown_fields=True, frozen=True):
+    """Problems are published there; no `host`: they are not. `port` 0: 8883 with TLS, else 1883."""
+
+    host: str = ""
+    port: int = 0
+    tls: bool = False
+    user: str = ""
+    password_file: str = ""
+    topic: str = "weir/problems"
+    ca: str = ""
+
+
+class Alerts(Struct, forbid_unknown_fields=True, frozen=True):
+    """Who is told of problems. `settle_s`: so long changes are gathered before a message; `every_s`: further ones wait
+    so long for the message after it."""
+
+    webhook: list[Webhook] = field(default_factory=list)
+    mail: Mail = field(default_factory=Mail)
+    mqtt: Mqtt = field(default_factory=Mqtt)
+    settle_s: float = 10.0
+    every_s: float = 300.0
+
+
+class Metrics(Struct, forbid_unknown_fields=True, frozen=True):
+    """`public`: `/metrics` is also there for those who come through the web server; the token is needed anyway."""
+
+    public: bool = False
+
+
 class First(Struct, forbid_unknown_fields=True, frozen=True):
     """What a box is born with. An empty `instance` makes none."""
 
@@ -85,17 +168,43 @@ class Config(Struct, forbid_unknown_fields=True, frozen=True):
     placer: str = "child"
     listen: Listen = field(default_factory=Listen)
     ingress: Ingress = field(default_factory=Ingress)
+    tls: Tls = field(default_factory=Tls)
+    broker: Broker = field(default_factory=Broker)
     login: Login = field(default_factory=Login)
     limits: Limits = field(default_factory=Limits)
     launcher: LauncherProgram = field(default_factory=LauncherProgram)
     first: First = field(default_factory=First)
+    alerts: Alerts = field(default_factory=Alerts)
+    metrics: Metrics = field(default_factory=Metrics)
     log_level: str = "info"
 
 
+INSTALLED = Path("/var/lib/weir")
+
+
 class Home(Struct, frozen=True):
-    """Where everything of one box lives; every path in the appliance comes from here."""
+    """Where everything of one box lives; every path in the appliance comes from here.
+
+    Below `root`, but for the box that `install.sh` made (`root` is `/var/lib/weir`): there sockets, pids and flags are
+    in `/run/weir`, which a boot empties, and the configuration is in `/etc/weir`, which only root writes.
+    """
 
     root: Path
+
+    @property
+    def installed(self) -> bool:
+        """Whether this is the box of the machine's own installation: units and accounts of systemd run its parts."""
+        return self.root == INSTALLED
+
+    @property
+    def configuration(self) -> Path:
+        """The directory of `config.toml` and `config.d/`."""
+        return Path("/etc/weir") if self.installed else self.root
+
+    @property
+    def config_file(self) -> Path:
+        """What a person edits."""
+        return self.configuration / "config.toml"
 
     @property
     def database(self) -> Path:
@@ -109,20 +218,33 @@ class Home(Struct, frozen=True):
     @property
     def api_socket(self) -> Path:
         """For the terminal: the caller is known by his UNIX account."""
-        return self.root / "run" / "api.sock"
+        return self.run / "api.sock"
 
     @property
     def web_socket(self) -> Path:
         """For nginx: the only listener that believes forwarded headers."""
-        return self.root / "run" / "web.sock"
+        return self.run / "web.sock"
 
     @property
     def run(self) -> Path:
-        return self.root / "run"
+        """Sockets, pids and flags: nothing here has to outlive a boot."""
+        return Path("/run/weir") if self.installed else self.root / "run"
 
     @property
     def instances(self) -> Path:
-        return self.root / "instances"
+        """Directories of instances: with the `units` placer each belongs to a user of its own, and nobody else looks
+        into it."""
+        return Path("/var/lib/weir-instances") if self.installed else self.root / "instances"
+
+    @property
+    def launch(self) -> Path:
+        """What the units of launchers run; all users read it, nothing in it is secret."""
+        return self.root / "launch"
+
+    @property
+    def boot_socket(self) -> Path:
+        """For launchers in units, which ask for their ticket here: the kernel proves who asks."""
+        return self.run / "boot.sock"
 
     @property
     def runtimes(self) -> Path:
@@ -142,6 +264,38 @@ class Home(Struct, frozen=True):
         return self.root / "nginx"
 
     @property
+    def nginx_socket(self) -> Path:
+        """Where nginx says which configuration it uses. In a directory of nginx's own account when installed, as are
+        its log and what it puts aside."""
+        return self._nginx_run / "nginx.sock" if self.installed else self.run / "nginx.sock"
+
+    @property
+    def nginx_log(self) -> Path:
+        return self._nginx_run / "nginx.log" if self.installed else self.logs / "nginx.log"
+
+    @property
+    def nginx_scratch(self) -> Path:
+        return self._nginx_run / "tmp" if self.installed else self.nginx / "tmp"
+
+    @property
+    def nginx_pid(self) -> Path:
+        return self._nginx_run / "nginx.pid" if self.installed else self.nginx / "nginx.pid"
+
+    @property
+    def mosquitto(self) -> Path:
+        """What the message broker is started with; written by the appliance alone."""
+        return self.root / "mosquitto"
+
+    @property
+    def mosquitto_run(self) -> Path:
+        """The broker's control socket and its copy of who may log in; of its own account when installed."""
+        return Path("/run/weir-mosquitto") if self.installed else self.run / "mqtt"
+
+    @property
+    def _nginx_run(self) -> Path:
+        return Path("/run/weir-nginx")
+
+    @property
     def tls(self) -> Path:
         return self.root / "tls"
 
@@ -158,12 +312,14 @@ def load(root: Path) -> Config:
     try:
         return msgspec.convert(written(root), Config)
     except msgspec.ValidationError as error:
-        raise Invalid(f"configuration in {root}: {error}", hint="Correct the value and start again.") from error
+        where = Home(root).configuration
+        raise Invalid(f"configuration in {where}: {error}", hint="Correct the value and start again.") from error
 
 
 def written(root: Path) -> dict[str, Any]:
     """What the configuration files of the box at `root` say themselves, without defaults. Raises Invalid."""
-    files = [root / "config.toml", *sorted((root / "config.d").glob("*.toml"))]
+    where = Home(root).configuration
+    files = [where / "config.toml", *sorted((where / "config.d").glob("*.toml"))]
     merged: dict[str, Any] = {}
     for file in files:
         if file.exists():
@@ -202,4 +358,4 @@ def _merge(into: dict[str, Any], other: dict[str, Any]) -> None:
 
 def default_home() -> Path:
     """`$WEIR_HOME`, else `/var/lib/weir`."""
-    return Path(os.environ.get("WEIR_HOME") or "/var/lib/weir")
+    return Path(os.environ.get("WEIR_HOME") or INSTALLED)

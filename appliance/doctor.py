@@ -13,15 +13,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from appliance import config as configuration
-from appliance import ports
-from appliance.config import Home
+from appliance import doctor_looks, ports
+from appliance.config import Config, Home
 from appliance.errors import WeirError
 from appliance.schema.box import Finding
 from appliance.services.health import certificate, clock, database, disk, heat, memory, restarts
 from appliance.services.health.stacks import broken
 from appliance.services.health.trouble import Trouble
 from appliance.store import integrity
-from appliance.system import stacks, vitals
+from appliance.system import cgroups, stacks, vitals
 from appliance.system.access import access_of
 from appliance.system.files import SingleInstanceLock
 
@@ -47,7 +47,11 @@ def examine(home: Home) -> list[Finding]:
         ("database", lambda: _database(home)),
         ("stack", lambda: _stacks(home)),
         ("launcher", lambda: _launcher(home)),
+        ("limits", lambda: _limits(home)),
         ("certificate", lambda: _certificates(home)),
+        ("system", lambda: doctor_looks.system_(home)),
+        ("versions", lambda: doctor_looks.versions(home)),
+        ("local name", doctor_looks.local_name),
         ("ports", lambda: _ports(home) if holder is None and not unseen else iter(())),
     )
     return [finding for name, look in looks for finding in _heard(name, look)]
@@ -69,7 +73,8 @@ def _found(name: str, trouble: Trouble) -> Finding:
 
 def _process(home: Home, holder: int | None) -> Iterator[Finding]:
     if holder is None:
-        yield Finding("process", False, "the appliance does not run", "Type: weir up", "not_running")
+        hint = "As root: systemctl start weir; journalctl -u weir tells more." if home.installed else "Type: weir up"
+        yield Finding("process", False, "the appliance does not run", hint, "not_running")
     else:
         yield Finding("process", True, f"the appliance runs, pid {holder}")
     starts = restarts.Starts(home, lambda: datetime.now(UTC)).noted()
@@ -88,6 +93,17 @@ def _config(home: Home) -> Iterator[Finding]:
         yield Finding("nginx", False, f"the program '{config.ingress.nginx}' is not installed", hint, "nginx_missing")
     else:
         yield Finding("nginx", True, f"installed: {program}")
+    if config.broker.enabled:
+        yield _broker(config)
+
+
+def _broker(config: Config) -> Finding:
+    program = shutil.which(config.broker.mosquitto, path=f"{os.environ.get('PATH', os.defpath)}:{SBIN}")
+    if program is None:
+        hint = "Type: apt-get install --no-install-recommends mosquitto   (or set broker.enabled = false)"
+        said = f"the program '{config.broker.mosquitto}' is not installed: there is no message broker"
+        return Finding("broker", False, said, hint, "broker_missing")
+    return Finding("broker", True, f"installed: {program}")
 
 
 def _disks(home: Home) -> Iterator[Finding]:
@@ -159,7 +175,7 @@ def _launcher(home: Home) -> Iterator[Finding]:
     command = configuration.load(home.root).launcher.command
     missing = [word for word in command if word.startswith("/") and not Path(word).exists()]
     if missing:
-        hint = f"Type: weir launcher install, or correct launcher.command in {home.root / 'config.toml'}."
+        hint = f"Type: weir launcher install, or correct launcher.command in {home.config_file}."
         said = f"the configured launcher is not there: {missing[0]}"
         yield Finding("launcher", False, said, hint, "launcher_missing")
     elif command:
@@ -167,8 +183,16 @@ def _launcher(home: Home) -> Iterator[Finding]:
         yield Finding("launcher", True, f"{told} (docs/operations.md)")
 
 
+def _limits(home: Home) -> Iterator[Finding]:
+    """What this kernel can't enforce of what instances may take."""
+    if configuration.load(home.root).placer != "units":
+        return
+    missing = cgroups.missing()
+    yield Finding("limits", True, "; ".join(missing) or "the kernel enforces all limits of instances")
+
+
 def _certificates(home: Home) -> Iterator[Finding]:
-    for trouble in certificate.judge(home, datetime.now(UTC)):
+    for trouble in certificate.judge(home, datetime.now(UTC), configuration.load(home.root)):
         yield _found("certificate", trouble)
 
 
@@ -180,7 +204,7 @@ def _ports(home: Home) -> Iterator[Finding]:
     wanted = {listen.port: "the appliance", listen.https: "the platform", listen.http: "the page with the CA"}
     taken = [each for each in vitals.listeners(wanted) if not _own_nginx(home, each.pid)]
     for each in taken:
-        hint = f"End that program, or choose another port in {home.root / 'config.toml'} ([listen])."
+        hint = f"End that program, or choose another port in {home.config_file} ([listen])."
         said = f"port {each.port} of {wanted[each.port]} is taken: {each} listens there"
         yield Finding("ports", False, said, hint, f"port_taken:{each.port}")
     if not taken:

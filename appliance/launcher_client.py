@@ -6,6 +6,7 @@ Every call has a deadline. A launcher that can't be reached is `Unavailable` wit
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
@@ -18,13 +19,14 @@ from aiohttp.http_exceptions import HttpProcessingError
 from msgspec import Struct, field
 
 from appliance.errors import NOT_ASKED, Unavailable
-from appliance.model import LauncherReport, LauncherState
+from appliance.model import LauncherReport, LauncherState, Manner
 from appliance.schema.common import moment
 from appliance.schema.resources import ResourceHistory
 from appliance.system.pidfd import out_of_descriptors
 from launcher.schema import Command, Info
 
 T = TypeVar("T")
+PLAINLY = Manner()
 INFO_S = 5.0  # one slow answer of a busy box means nothing
 COMMAND_S = 5.0
 LOGS_S = 10.0
@@ -59,6 +61,13 @@ class StreamEvent(Struct, frozen=True):
     id: str = ""
 
 
+class DiskUse(Struct, frozen=True, rename="camel"):
+    """What an instance takes of the disk. Not `whole`: its launcher could not look everywhere."""
+
+    used_bytes: int
+    whole: bool = True
+
+
 class LauncherClient:
     """One HTTP session for all launchers. `api_secret(instance_id, generation)` is what they ask for;
     empty: they ask for nothing."""
@@ -81,10 +90,12 @@ class LauncherClient:
         self._check_id(info.id, at)
         return _report(info)
 
-    async def command(self, at: LauncherAddress, command: str, generation: int | None = None) -> bool:
+    async def command(
+        self, at: LauncherAddress, command: str, generation: int | None = None, manner: Manner = PLAINLY
+    ) -> bool:
         """Ask for `start`, `stop`, `restart`…; returns when the launcher has taken it, before it is done. True: it
         will say itself when it is done, or is."""
-        body = msgspec.json.encode(Command(cmd=command, generation=generation))
+        body = msgspec.json.encode(Command(cmd=command, generation=generation, safe=manner.safe, now=manner.now))
         async with self._call("POST", at, "/flowforge/command", COMMAND_S, body=body) as answer:
             await read(answer, at)
         return True
@@ -113,6 +124,29 @@ class LauncherClient:
         query = {name: str(value) for name, value in (("since", since), ("limit", limit)) if value is not None}
         async with self._call("GET", at, "/flowforge/resources", LOGS_S, query=query) as answer:
             return decoded(await read(answer, at), ResourceHistory)
+
+    async def disk(self, at: LauncherAddress) -> DiskUse:
+        """What the instance takes of the disk, measured now. Raises Unavailable."""
+        async with self._call("GET", at, "/weir/disk", LOGS_S) as answer:
+            return decoded(await read(answer, at), DiskUse)
+
+    async def shell(self, at: LauncherAddress) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A terminal in the instance's sandbox (`launcher/terminal.py`); the caller closes it. Raises Unavailable."""
+        secret = self._api_secret(at.id, at.generation)
+        ask = f"GET /weir/shell HTTP/1.1\r\nHost: launcher\r\nAuthorization: Bearer {secret}\r\n"
+        ask += "Connection: Upgrade\r\nUpgrade: weir-shell\r\n\r\n"
+        try:
+            async with asyncio.timeout(LOGS_S):
+                reader, writer = await asyncio.open_connection("127.0.0.1", at.launcher_port)
+                writer.write(ask.encode())
+                head = await reader.readuntil(b"\r\n\r\n")
+        except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
+            raise Unavailable("The instance's launcher does not answer.", hint="Start the instance.") from error
+        if not head.startswith(b"HTTP/1.1 101 "):
+            writer.close()
+            said = head.partition(b"\r\n")[0].decode(errors="replace")
+            raise Unavailable(f"The instance's launcher opens no shell: {said}", hint="Try again in a moment.")
+        return reader, writer
 
     @asynccontextmanager
     async def sample_stream(

@@ -13,7 +13,7 @@ from appliance.system.logfiles import cap
 
 log = logging.getLogger(__name__)
 KEEP_SHORT_S = 60.0
-FILES = ("appliance.log", "nginx.log")
+FILES = ("appliance.log", "nginx.log", "mosquitto.log")
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 

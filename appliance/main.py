@@ -17,6 +17,7 @@ from appliance import logs, ports, ready
 from appliance.assembly import Parts, assemble, clock
 from appliance.auth.passwords import new_password
 from appliance.auth.secrets import BoxSecrets, open_box
+from appliance.brokering import end_leftover
 from appliance.config import Config, Home
 from appliance.errors import Conflict, Invalid, NotFound, Unavailable, WeirError
 from appliance.events import Bus
@@ -27,11 +28,12 @@ from appliance.services.health.restarts import Starts
 from appliance.services.instances import Instances
 from appliance.store.engine import Store
 from appliance.store.migrate import ensure_schema
-from appliance.system import stacks, tls
+from appliance.system import certificates, stacks
 from appliance.system.access import access_of
 from appliance.system.files import SingleInstanceLock, make_private_dir, sweep, write_atomic
 from appliance.system.lean import trim
 from appliance.system.notify import notify, watchdog
+from appliance.system.swap import recover
 from appliance.tasks import Tasks
 from appliance.web.app import build
 from appliance.web.listeners import Listeners
@@ -76,6 +78,8 @@ async def serve(root: Path) -> int:
     lock = lock_of(home)
     lock.acquire()
     try:
+        if await asyncio.to_thread(recover, home.root):
+            log.warning("brought a restore to its end that was interrupted")
         return await _serve(home)
     except OSError as error:  # a write that nobody foresaw: a full or failing disk
         log.debug("the start failed", exc_info=error)
@@ -87,7 +91,7 @@ async def serve(root: Path) -> int:
 
 async def _serve(home: Home) -> int:
     ready.clear(home)
-    await asyncio.to_thread(sweep, home.run, home.state, home.tls, home.nginx, home.nginx / "pages")
+    await asyncio.to_thread(sweep, home.run, home.state, home.tls, home.nginx, home.nginx / "pages", home.mosquitto)
     config = ports.settle(home, configuration.load(home.root))
     logs.log_to_stderr(config.log_level)
     check_names(config)
@@ -140,19 +144,24 @@ async def _running(home: Home, config: Config) -> AsyncIterator[Parts]:
         stack.callback(parts.hasher.close)
         stack.push_async_callback(parts.services.launchers.close)
         stack.push_async_callback(parts.services.resources.keep)
+        stack.push_async_callback(parts.services.operations.wear.keep)
+        stack.push_async_callback(parts.services.backups.close)
         await _first_run(home, config, parts)
         await parts.services.accepted.load()
+        await parts.services.operations.maintenance.load()
         await parts.moves.load()
         await parts.services.deploys.tell()
         for name in await asyncio.to_thread(stacks.built, home):
             await parts.services.catalogue.stacks.register(SYSTEM, name)
         await asyncio.to_thread(_certificates, home, parts)
+        await end_leftover(home, config)
         parts.gate.open()
         await parts.launcher_guard.look()
         stack.push_async_callback(parts.reconciler.close)
         await parts.reconciler.start()
         _shut_gates(parts)
-        listeners = Listeners(build(parts.services), config, home)
+        logins = parts.services.directory.ssh_logins
+        listeners = Listeners(build(parts.services), config, home, logins=logins)
         await listeners.open()
         stack.push_async_callback(listeners.close)
         stack.push_async_callback(tasks.close)
@@ -174,7 +183,7 @@ def _certificates(home: Home, parts: Parts) -> None:
     """Launchers get the CA's path: it is there before the first one starts. The proxy makes good what fails here."""
     try:
         covered = access_of(parts.services.config).certified(parts.names(), parts.moves.former().domain)
-        tls.ensure(home, covered)
+        certificates.ensure(home, parts.services.config, covered)
     except OSError as error:
         log.warning("the certificates can't be made yet: %s", error)
 
@@ -188,11 +197,19 @@ def _shut_gates(parts: Parts) -> None:
 
 
 def _start(parts: Parts, tasks: Tasks) -> None:
+    if parts.broker is not None:
+        tasks.keep("message broker", parts.broker.run)
     tasks.keep("pages of stopped instances", parts.stopped_pages.run)
     tasks.keep("problems of the box", parts.services.box.watch)
     tasks.keep("resources", parts.services.resources.run)
+    if parts.services.config.placer == "units":
+        tasks.keep("disk of instances", parts.services.quota.run)
+    tasks.keep("keys for SSH", parts.services.directory.ssh_logins.run)
     if parts.services.config.launcher.command:
         tasks.keep("published launchers off the network", parts.launcher_guard.run)
+    parts.services.operations.start(tasks, parts.acme)
+    tasks.keep("name in the local network", parts.announced.run)
+    tasks.keep("backups", parts.services.backups.run)
     tasks.start("watchdog", watchdog())
     parts.reconciler.run(tasks)
 

@@ -29,6 +29,13 @@ class Role(IntEnum):
     ADMIN = 99
 
 
+class Manner(Struct, frozen=True):
+    """How a restart is carried out. `safe`: the flows stay stopped; `now`: Node-RED is killed, not asked to end."""
+
+    safe: bool = False
+    now: bool = False
+
+
 class Phase(StrEnum):
     """What a driver sees of a launcher."""
 
@@ -55,6 +62,21 @@ class StackRef(Struct, frozen=True):
     compile_cache: str = ""  # V8's compile cache, read-only; empty when the stack has none
 
 
+class Limits(Struct, frozen=True):
+    """What an instance may take of the box; None: the default of the box. `networks`: the only addresses it may speak
+    with beside the box itself, empty for all; `devices`: device nodes that are leased to it alone."""
+
+    memory_mb: int | None = None
+    cpu_percent: int | None = None  # of one core
+    tasks: int | None = None
+    disk_mb: int | None = None
+    networks: tuple[str, ...] = ()
+    devices: tuple[str, ...] = ()
+
+
+NO_LIMITS = Limits()
+
+
 class InstanceSpec(Struct, frozen=True):
     """What a driver needs to place the launcher of one instance.
 
@@ -74,7 +96,10 @@ class InstanceSpec(Struct, frozen=True):
     public_port: int
     stack: StackRef | None  # None: the stack is not built on this box
     stack_name: str
-    memory_mb: int | None = None
+    memory_mb: int | None = None  # of Node-RED's heap
+    limits: Limits = NO_LIMITS
+    paused: str = ""  # why it is suspended although it is wanted: the box is in maintenance
+    after: tuple[str, ...] = ()  # at boot these instances (ids), or the "broker", come up first
 
     @property
     def ref(self) -> InstanceRef:
@@ -89,6 +114,9 @@ class RunGrant(Struct, frozen=True):
     client_secret: str
     credential_secret: str
     team_id: str
+    broker_url: str = ""  # empty, as the two below: this box has no message broker
+    broker_username: str = ""
+    broker_password: str = ""
 
 
 class Placement(Struct, frozen=True):

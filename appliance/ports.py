@@ -6,7 +6,8 @@ Several boxes on one machine each get a block of their own. What the configurati
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -18,6 +19,10 @@ from appliance.system.sockets import port_free
 
 Free = Callable[[int], bool]
 BLOCKS = 7
+LISTENED = frozenset(Listen.__struct_fields__) - {"host"}
+# Ports of the message broker, and where others are looked for when the usual one is taken.
+BROKER_PORTS = {"port": 21883, "websocket_port": 22883, "tls_port": 28883}
+BROKER_FILE = "broker-ports.toml"
 PROBED = 3  # first ports of a block of instances that must be free
 
 
@@ -25,21 +30,47 @@ def settle(home: Home, config: Config, *, free: Free = port_free) -> Config:
     """`config` with the ports of this box; chosen and written to `state/ports.toml` at the first call, and again while
     the box has no instance and another program has taken one of them.
 
+    An installed box has the machine to itself: its ports are the configuration's, and systemd holds some already.
     Raises Conflict when none can be found, Invalid for a malformed configuration, OSError.
     """
+    if home.installed:
+        return config
     named: dict[str, Any] = written(home.root).get("listen", {})
-    chosen = _kept(home)
+    chosen = read(home.state / "ports.toml")
     if chosen is None or (_is_new(home) and not all(free(port) for port in chosen.values())):
         chosen = _choose(config.listen, named, free)
         lines = "".join(f"{name} = {port}\n" for name, port in chosen.items())
         head = "# Chosen at the first start. Remove this file to choose anew, or set [listen] in config.toml.\n"
         write_atomic(home.state / "ports.toml", head + lines)
-    return _with(config, chosen, named)
+    return _with_broker(home, _settle_broker(home, _with(config, chosen, named), free))
 
 
 def kept(home: Home, config: Config) -> Config:
     """`config` with the ports that this box has chosen; as it is while none were. Writes nothing, raises Invalid."""
-    return _with(config, _kept(home) or {}, written(home.root).get("listen", {}))
+    if home.installed:
+        return config
+    return _with_broker(
+        home, _with(config, read(home.state / "ports.toml") or {}, written(home.root).get("listen", {}))
+    )
+
+
+def _settle_broker(home: Home, config: Config, free: Free) -> Config:
+    """Where there is to be a message broker: its ports, chosen at the first start with one, and kept."""
+    file = home.state / BROKER_FILE
+    if config.broker.enabled and read(file, BROKER_PORTS) is None:
+        usual = {name: getattr(config.broker, name) for name in BROKER_PORTS}
+        chosen = {name: port and _first(free, port, BROKER_PORTS[name]) for name, port in usual.items()}
+        lines = "".join(f"{name} = {port}\n" for name, port in chosen.items())
+        head = "# Chosen at the first start with a message broker. Remove this file to choose anew, or set [broker].\n"
+        write_atomic(file, head + lines)
+    return config
+
+
+def _with_broker(home: Home, config: Config) -> Config:
+    named = written(home.root).get("broker", {})
+    chosen = read(home.state / BROKER_FILE, BROKER_PORTS) or {}
+    unnamed = {name: port for name, port in chosen.items() if name not in named}
+    return msgspec.structs.replace(config, broker=msgspec.structs.replace(config.broker, **unnamed))
 
 
 def _is_new(home: Home) -> bool:
@@ -52,13 +83,13 @@ def _with(config: Config, chosen: dict[str, int], named: dict[str, Any]) -> Conf
     return msgspec.structs.replace(config, listen=msgspec.structs.replace(config.listen, **unnamed))
 
 
-def _kept(home: Home) -> dict[str, int] | None:
+def read(file: Path, names: Collection[str] = LISTENED) -> dict[str, int] | None:
+    """The ports in such a file; None where there is none that can be read. Raises OSError."""
     try:
-        document = tomllib.loads((home.state / "ports.toml").read_text("utf-8"))
+        document = tomllib.loads(file.read_text("utf-8"))
     except (FileNotFoundError, UnicodeDecodeError, tomllib.TOMLDecodeError):
         return None
-    known = set(Listen.__struct_fields__) - {"host"}
-    return {name: port for name, port in document.items() if name in known and isinstance(port, int)}
+    return {name: port for name, port in document.items() if name in names and isinstance(port, int)}
 
 
 def _choose(listen: Listen, named: dict[str, Any], free: Free) -> dict[str, int]:
@@ -99,5 +130,5 @@ def _first(free: Free, usual: int, otherwise: int) -> int:
     raise Conflict(
         f"no free port between {otherwise} and {otherwise + 99}",
         code="no_free_ports",
-        hint="Choose one yourself: listen.https and listen.http in config.toml.",
+        hint="Choose one yourself: [listen] and [broker] in config.toml.",
     )

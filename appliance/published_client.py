@@ -19,6 +19,7 @@ from appliance.launcher_client import (
     COMMAND_S,
     INFO_S,
     LOGS_S,
+    PLAINLY,
     LauncherAddress,
     LauncherClient,
     LogAnswer,
@@ -26,7 +27,7 @@ from appliance.launcher_client import (
     decoded,
     read,
 )
-from appliance.model import LauncherReport, LauncherState
+from appliance.model import LauncherReport, LauncherState, Manner
 from appliance.schema.resources import ResourceHistory, Sample
 from launcher.schema import Command
 
@@ -70,7 +71,9 @@ class PublishedClient(LauncherClient):
             plain=True,
         )
 
-    async def command(self, at: LauncherAddress, command: str, generation: int | None = None) -> bool:
+    async def command(
+        self, at: LauncherAddress, command: str, generation: int | None = None, manner: Manner = PLAINLY
+    ) -> bool:
         """True when it is done. It answers a restart when Node-RED was started, after an install of modules: False
         when that takes longer than is waited for, and its state has to tell."""
         body = msgspec.json.encode({"cmd": Command(cmd=command).cmd})

@@ -71,8 +71,8 @@ def build_stack(home: Home, name: str, say: Say, *, repair: bool = False) -> Non
 
 
 def down(home: Home, say: Say) -> None:
-    """Stop the appliance, all launchers and nginx of this box, and wait until they are gone. What is wanted of the
-    instances stays, so that the next `up` starts them again. Raises WeirError."""
+    """Stop the appliance, all launchers, nginx and the message broker of this box, and wait until they are gone. What
+    is wanted of the instances stays, so that the next `up` starts them again. Raises WeirError."""
     if not home.root.is_dir():
         say(f"Weir does not run: there is no {home.root}.")
         return
@@ -193,19 +193,16 @@ async def _end(process: Process, who: str) -> None:
 
 
 async def _stop_rest(home: Home, config: Config) -> list[str]:
-    from appliance.drivers.child import Child
+    from appliance.brokering import stop_broker
     from appliance.drivers.localfs import LocalFs
-    from appliance.drivers.program import Command
-    from appliance.model import InstanceRef, InstanceSpec
+    from appliance.model import InstanceRef
+    from appliance.placing import placer_of
     from appliance.proxy.process import Nginx
-
-    async def mint(_: InstanceSpec) -> str:
-        raise AssertionError("nothing is placed while stopping")
 
     grace = timedelta(seconds=config.limits.stop_grace_s)
     executor = ThreadPoolExecutor(max_workers=4)
-    child = Child(home.instances, Command((), {}, ""), mint, executor)
-    driver = LocalFs(home.instances, child, executor, replace_grace=grace)
+    placer = placer_of(home, config, executor, None)
+    driver = LocalFs(home.instances, placer, executor, replace_grace=grace)
     await driver.open()
     try:
         seen = await driver.list()
@@ -220,9 +217,10 @@ async def _stop_rest(home: Home, config: Config) -> list[str]:
     nginx = Nginx(home, config.ingress.nginx)
     adopted = await asyncio.to_thread(nginx.adopt)
     await nginx.stop()
+    broker = await stop_broker(home, config)
     _clear_run(home)
     launchers = [f"{len(seen)} launcher{'s' if len(seen) > 1 else ''}"] if seen else []
-    return [*launchers, *(["nginx"] if adopted else [])]
+    return [*launchers, *(["nginx"] if adopted else []), *(["the message broker"] if broker else [])]
 
 
 def _clear_run(home: Home) -> None:

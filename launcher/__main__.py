@@ -10,9 +10,10 @@ _absent = ["typing_extensions", *([] if any("https:" in argument for argument in
 sys.modules.update(dict.fromkeys(_absent))  # type: ignore[arg-type]
 
 from launcher.main import main  # noqa: E402 - after the line above, or they are loaded
+from launcher.unit import arguments  # noqa: E402
 
 for _name in _absent:
     del sys.modules[_name]
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(arguments(sys.argv[1:])))

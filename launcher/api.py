@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
+from launcher import disk
 from launcher.inbox import Busy
 from launcher.loglines import PAGE_LINES, Line, Log, Subscriber
 from launcher.node_red import NodeRed
+from launcher.packing import packed
 from launcher.samples import Samples
 from launcher.schema import Command, Sample, State
+
+if TYPE_CHECKING:
+    from launcher.terminal import Terminals
 from launcher.web import Bad, Handler, Reply, Request, json_reply
 
 KEEPALIVE_S = 15.0
@@ -25,7 +32,11 @@ class Api:
     """Handlers; `shutdown` is called by the command of that name. Before there is a Node-RED to speak of
     the server itself answers 503."""
 
-    def __init__(self, log: Log, samples: Samples, started_s: float, shutdown: Callable[[], None]) -> None:
+    def __init__(
+        self, directory: Path, log: Log, samples: Samples, started_s: float, shutdown: Callable[[], None]
+    ) -> None:
+        self._directory = directory
+        self._terminals: Terminals | None = None
         self.node_red: NodeRed | None = None
         self._log, self._samples = log, samples
         self._started_s = started_s
@@ -41,8 +52,11 @@ class Api:
             ("GET", "/flowforge/logs"): self.logs,
             ("GET", "/flowforge/logs/entries"): self.entries,
             ("GET", "/flowforge/logs/stream"): self.stream,
+            ("GET", "/weir/disk"): self.disk,
+            ("GET", "/weir/shell"): self.shell,
             ("GET", "/flowforge/resources"): self.resources,
             ("GET", "/flowforge/resources/stream"): self.resources_stream,
+            ("GET", "/weir/files"): self.files,
         }
 
     async def info(self, request: Request) -> Reply:
@@ -107,6 +121,20 @@ class Api:
             raise Bad(400, "bad_request", "cursor: 17 digits, as in the id of an event")
         return Reply(chunks=self._events(int(start) if start else None), content_type="text/event-stream")
 
+    async def shell(self, request: Request) -> Reply:
+        """A terminal; the client waits for the answer before it types. See `launcher.terminal`."""
+        from launcher.terminal import Terminals  # most launchers never need it
+
+        if request.headers.get("upgrade", "").lower() != "weir-shell":
+            raise Bad(400, "bad_request", "ask for it with 'Upgrade: weir-shell'")
+        self._terminals = self._terminals or Terminals(self._directory)
+        self._terminals.check()
+        return Reply(takes=self._terminals.serve)
+
+    async def disk(self, request: Request) -> Reply:
+        """What the instance takes of the disk: it can be seen from here alone."""
+        return json_reply(await disk.use(self._directory))
+
     async def resources(self, request: Request) -> Reply:
         """Samples, oldest first: all, or those after `since` (ms); of these the last `limit`. Asked for as a WebSocket
         each new one is a frame."""
@@ -124,6 +152,11 @@ class Api:
         first = self._first_after(since) if since else self._samples.ring.count
         gone = int(since or 0) > 0 and not self._samples.ring.reaches(int(since))
         return Reply(chunks=self._sample_events(first, gone), content_type="text/event-stream")
+
+    async def files(self, request: Request) -> Reply:
+        """The instance's files as a tar, for a backup; with `packages=1` the installed modules too."""
+        packages = request.query.get("packages") == "1"
+        return Reply(chunks=packed(self._directory, packages=packages), content_type="application/x-tar")
 
     def _node_red(self) -> NodeRed:
         if self.node_red is None:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 from collections import deque
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -13,6 +14,7 @@ from msgspec import Struct
 
 from launcher import http
 from launcher.crashloop import jitter
+from launcher.packing import take
 from launcher.schema import BootGrant, BootRequest, ResourceReport, StateReport
 from launcher.spool import Entry, Spool
 
@@ -87,6 +89,13 @@ class Appliance:
     async def settings(self, timeout_s: float = TIMEOUT_S) -> bytes:
         """The settings document. Raises Refused or Unreachable."""
         return (await self._call("GET", f"/api/v1/projects/{self._instance}/settings", timeout_s=timeout_s)).body
+
+    async def take_files(self, directory: Path) -> None:
+        """Put the files of a restored instance in place, and say so. Raises NotTaken, SpawnFailed, Refused,
+        Unreachable; then they go on waiting."""
+        path = f"/api/v1/projects/{self._instance}/files"
+        await take(directory, self._url + path, self._token)
+        await self._call("DELETE", path)
 
     def report(self, report: StateReport) -> None:
         """Queue a state. Never waits; the newest is never dropped."""

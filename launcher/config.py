@@ -1,4 +1,4 @@
-"""The launcher's arguments. None of them is a secret: those come through `--boot-fd`."""
+"""The launcher's arguments. None of them is a secret: those come through `--boot-fd`, or over `--boot-socket`."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ class Options(Struct, frozen=True):
     memory_mb: int | None = None
     generation: int = 0
     boot_fd: int = -1
+    boot_socket: str = ""  # where the ticket is asked for, in a unit of systemd
     pace: float = 1.0
     plugins: Path = PLUGINS
 

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from launcher import __version__, http, orphan, strays
+from launcher import __version__, http, orphan, strays, unit
 from launcher.api import Api
 from launcher.appliance import Appliance, Refused
 from launcher.catchup import catch_up
@@ -61,7 +61,7 @@ def main(argv: Sequence[str]) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     close_on_exec_all()
     try:
-        ticket = _read_ticket(options.boot_fd)
+        ticket = "" if options.boot_socket else _read_ticket(options.boot_fd)
     except NoTicket as error:
         log.error("no boot ticket: %s; the launcher is started by the appliance", error)
         return 2
@@ -90,7 +90,7 @@ class _Launcher:
         self._signals = 0
         self._node_red: NodeRed | None = None
         self._versions: dict[str, str] = {"launcher": __version__}
-        self._api = Api(self._log, self._samples, time.time(), self._end)
+        self._api = Api(options.dir, self._log, self._samples, time.time(), self._end)
         self._server = Server(self._api.routes())
 
     async def run(self, ticket: str) -> int:
@@ -215,6 +215,7 @@ class _Launcher:
         pause_s = 0.1
         while True:
             try:
+                ticket = ticket or await self._ask_ticket()
                 return await self._appliance.boot(ticket)
             except Refused as error:
                 log.error("the appliance refused the boot ticket: %s (%s)", error, error.code)
@@ -226,6 +227,14 @@ class _Launcher:
                     self._log.system(f"Waiting for the appliance: {error}")
             await asyncio.sleep(pause_s * (0.5 + jitter() / 2))
             pause_s = min(5.0 * self._options.pace, pause_s * 2)
+
+    async def _ask_ticket(self) -> str:
+        """From the appliance's boot socket, which knows us by the kernel's word. Raises Unreachable."""
+        path = self._options.boot_socket
+        try:
+            return _ticket_in((await unit.ask_at_ease(path)).boot.encode())
+        except (OSError, ValueError, KeyError) as error:
+            raise http.Unreachable(f"{path}: {error}") from error
 
     async def _read_versions(self) -> None:
         """Fill in what runs here; a stack that is missing leaves them out."""
@@ -296,12 +305,17 @@ def _read_ticket(fd: int) -> str:
             if not (chunk := os.read(fd, 4096)):
                 break
             data += chunk
-        return str(msgspec.json.decode(bytes(data), type=dict[str, str])["ticket"])
+        return _ticket_in(bytes(data))
     except (OSError, ValueError, KeyError) as error:
         raise NoTicket(f"descriptor {fd}: {error}") from error
     finally:
         with contextlib.suppress(OSError):
             os.close(fd)
+
+
+def _ticket_in(boot: bytes) -> str:
+    """Raises ValueError, KeyError."""
+    return msgspec.json.decode(boot, type=dict[str, str])["ticket"]
 
 
 def _source() -> str:

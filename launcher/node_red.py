@@ -147,7 +147,7 @@ class NodeRed:
 
     async def _restart_command(self, command: Command) -> None:
         self._wanted = True
-        if self._runs.up_at is not None:
+        if self._runs.up_at is not None and not command.now:
             await self._cancel_preparing()
             self._runs.successor.keep(None, None)
             self._asked_for(command)
@@ -159,7 +159,7 @@ class NodeRed:
     async def _restart_plainly(self, command: Command) -> None:
         """Nothing serves that would go on meanwhile."""
         self.status.set(State.LOADING, "restart", "Restarting: waiting for Node-RED to end.")
-        if await self._halt():
+        if await self._halt(0.0 if command.now else GRACE_S):
             self._asked_for(command)
             self._carried_out(command)
             self._begin()
@@ -362,13 +362,13 @@ class NodeRed:
 
     # Ending
 
-    async def _halt(self) -> bool:
+    async def _halt(self, grace_s: float = GRACE_S) -> bool:
         """End whatever runs; False when the process can't be ended."""
         self._cancel_retry()
         await self._cancel_preparing()
         await self._runs.successor.end()
         self.status.holding = False
-        return await self._end_process()
+        return await self._end_process(grace_s)
 
     async def _cancel_preparing(self) -> None:
         task, self._preparing, self._restart = self._preparing, None, None

@@ -26,6 +26,9 @@ class _Kept(Struct, frozen=True):
     clientSecret: str
     credentialSecret: str
     teamID: str
+    brokerURL: str = ""
+    brokerUsername: str = ""
+    brokerPassword: str = ""
 
 
 class GrantCache:
@@ -63,4 +66,8 @@ class GrantCache:
 
 def renewal(grant: BootGrant) -> dict[str, str]:
     """What a running Node-RED takes over from a new grant."""
-    return {"nodeRedToken": grant.nodeRedToken, "clientID": grant.clientID, "clientSecret": grant.clientSecret}
+    fresh = {"nodeRedToken": grant.nodeRedToken, "clientID": grant.clientID, "clientSecret": grant.clientSecret}
+    if not grant.brokerURL:
+        return fresh
+    broker = {"brokerUsername": grant.brokerUsername, "brokerPassword": grant.brokerPassword}
+    return {**fresh, "brokerURL": grant.brokerURL, **broker}

@@ -22,9 +22,11 @@ from launcher.config import Options
 from launcher.crashloop import jitter
 from launcher.files import read_regular, sweep, write_changed, write_durable
 from launcher.loglines import Log
+from launcher.memory import Memory
 from launcher.npm import InstallFailed, Modules
 from launcher.offline import renewal
-from launcher.process import out_of_descriptors, reason
+from launcher.packing import NotTaken
+from launcher.process import SpawnFailed, out_of_descriptors, reason
 from launcher.schema import BootGrant, Settings, State
 from launcher.settings import Rendered, base_environment, command, render
 
@@ -33,6 +35,7 @@ BACKLOG = 511
 _NPM_ENV = re.compile(r"npm_config_\w+|(https?|no)_proxy|node_extra_ca_certs|tz", re.IGNORECASE)
 # For the appliance, while there is a kept copy to start with: that it comes back, that it answers.
 _PATIENCE_S, _SILENCE_S = 2.0, 5.0
+_V8_MB = 2048
 _LARGEST_BYTES = 16 * 1024 * 1024
 
 
@@ -144,7 +147,8 @@ class Preparer:
     async def prepare(self, settings: Settings, *, safe: bool, say: Callable[[Progress], None]) -> Launch:
         """Put everything in place. Raises StartFailed; may be cancelled and repeated at any point."""
         self._check_stack(settings)
-        rendered = render(settings, self._options)
+        await self._take_files(settings.weir.files, say)
+        rendered = _within_limit(render(settings, self._options), self._options)
         base = base_environment(self._options, self._host_env, settings.weir.extraCa)
         self._write_files(rendered)
         self._listen()
@@ -152,6 +156,24 @@ class Preparer:
         argv, env = command(rendered, self._options, safe)
         boot, root = self._boot(settings), rendered.admin_root
         return Launch(argv, {**env, **base}, boot, self._fd(), root, note, safe, self._credentials)
+
+    async def _take_files(self, stamp: str, say: Callable[[Progress], None]) -> None:
+        """Those of a backup that was restored, once. What was taken is noted, since settings of last time may name it
+        again. Raises StartFailed: an instance without its files could do harm."""
+        note = self._options.own / "files-taken"
+        try:
+            if not stamp or read_regular(note, 100) == stamp.encode():
+                return
+            say(Progress(State.LOADING, "restoring_files", "Putting the files of the backup in place."))
+            await self._appliance.take_files(self._options.dir)
+            write_durable(note, stamp.encode())
+        except (NotTaken, SpawnFailed, Refused, http.Unreachable) as error:
+            hint = "They stay where they are; start the instance again to try once more."
+            raise StartFailed(
+                "files_waiting", f"The files of the backup can't be put in place: {error}. {hint}"
+            ) from error
+        except OSError as error:
+            raise _disk(error) from error
 
     def try_again(self) -> None:
         """Somebody asked for a start: a list of modules that could not be installed is tried once more."""
@@ -287,6 +309,18 @@ class Preparer:
                 "unauthorized", "The appliance no longer knows this launcher: another one was placed for the instance."
             )
         return StartFailed("settings_refused", f"The appliance refused the settings: {error} ({error.code}).")
+
+
+def _within_limit(rendered: Rendered, options: Options) -> Rendered:
+    """Where the unit has a limit of memory, V8 collects its garbage before the kernel has to kill: what is not heap
+    (code, buffers, the launcher, an npm that installs) needs a quarter."""
+    limit_bytes = Memory().kills().limit_bytes if options.boot_socket else None
+    if limit_bytes is None:
+        return rendered
+    most_mb = limit_bytes * 3 // 4 // (1024 * 1024)
+    if rendered.memory_mb is None and most_mb > _V8_MB:  # it takes no more by itself
+        return rendered
+    return msgspec.structs.replace(rendered, memory_mb=min(rendered.memory_mb or most_mb, most_mb))
 
 
 def _disk(error: OSError) -> StartFailed:

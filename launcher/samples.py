@@ -139,6 +139,7 @@ class Samples:
         self._before = (clock(), usage.read(None).cpu_s)
         self._sampled_at = clock()
         self._peak_mb = 0.0
+        self._written_bytes = 0
         self._pushed: ResourceReport | None = None
         self._pushed_at = 0  # the ring's count then
         self._fresh = asyncio.Event()
@@ -162,6 +163,7 @@ class Samples:
         """One sample, when Node-RED is there; the counters are read either way, so that no step is too long."""
         at, seen = self._clock(), self._usage.read(node_red)
         (before_at, before_s), self._before = self._before, (at, seen.cpu_s)
+        self._written_bytes = seen.written_bytes
         if node_red is None or seen.memory_mb is None or at <= before_at:
             return False
         if node_red != self._node_red:
@@ -225,6 +227,7 @@ class Samples:
             cpuLimit=limits.cpu_percent,
             memoryLimitMb=limits.memory_mb,
             alerts=self._alerts.current,
+            writtenBytes=self._written_bytes,
         )
         if not self._is_news(report) or not await self._push(report):
             return

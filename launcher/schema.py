@@ -45,7 +45,8 @@ class Command(Struct, frozen=True):
 
     cmd: str
     generation: int | None = None
-    safe: bool = False
+    safe: bool = False  # start and restart: with the flows stopped
+    now: bool = False  # restart: what runs is killed, not asked to end
     token: str = ""  # logout: the Node-RED access token to revoke
 
 
@@ -85,6 +86,9 @@ class BootGrant(Struct, frozen=True):
     apiSecret: str
     teamID: str
     spoolKey: str = ""  # what reports are marked with that wait on the disk
+    brokerURL: str = ""  # empty, as the two below: the box has no message broker
+    brokerUsername: str = ""
+    brokerPassword: str = ""
 
 
 class Weir(Struct, frozen=True):
@@ -101,6 +105,7 @@ class Weir(Struct, frozen=True):
     extraCa: str | None = None
     crashPolicy: str = "safe"  # after a crash loop: retry for ever, safe mode, or stop
     hotSpare: bool = False
+    files: str = ""  # a word for files of a restored instance that wait at the appliance; empty: none do
     installTimeout: float = 900.0  # seconds that an install of modules may take
 
 
@@ -166,10 +171,11 @@ class Alert(Struct, frozen=True):
 
 class ResourceReport(Struct, frozen=True):
     """Body of `POST /projects/ID/resources`. `peakMb`: most memory of this run; limits are those that are enforced,
-    `cpuLimit` in percent of one core."""
+    `cpuLimit` in percent of one core; `writtenBytes`: to disks, since the launcher lives."""
 
     sample: Sample
     peakMb: float
     cpuLimit: float | None = None
     memoryLimitMb: float | None = None
     alerts: list[Alert] = field(default_factory=list)
+    writtenBytes: int | None = None

@@ -202,6 +202,7 @@ const frames = (ancestors) => (req, res, next) => {{
 }};
 const values = {_js(values, indent=4)};
 values.ui.middleware = frames({_js(frames)});
+{_links(document)}\
 module.exports = Object.assign(values, {{
     credentialSecret: plugin("boot.js").boot().credentialSecret,
     storageModule: plugin("storage.js"),
@@ -214,6 +215,13 @@ module.exports = Object.assign(values, {{
     }},
 }});
 """
+
+
+def _links(document: Settings) -> str:
+    """The line that lets nodes which link instances find the message broker; empty where the box has none."""
+    if document.features.get("projectComms") is not True:
+        return ""
+    return 'Object.assign(values.flowforge, plugin("broker.js").links());\n'
 
 
 def _js(value: Any, indent: int = 0) -> str:

@@ -20,6 +20,7 @@ BODY_BYTES = 100 * 1024
 HEAD_BYTES = 16 * 1024
 IDLE_S = 60.0
 SEND_S = 30.0
+_SWITCHED = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: weir-shell\r\n\r\n"
 
 
 class Request(Struct, frozen=True):
@@ -33,13 +34,15 @@ class Request(Struct, frozen=True):
 
 
 class Reply(Struct, frozen=True):
-    """A whole answer, or a stream when `chunks` is given, or one text frame of a WebSocket for each of `frames`."""
+    """A whole answer, or a stream when `chunks` is given, or one text frame of a WebSocket for each of `frames`; or the
+    whole connection for `takes`, which speaks what it likes."""
 
     status: int = 200
     body: bytes = b""
     content_type: str = "application/json"
     chunks: AsyncIterator[bytes] | None = None
     frames: AsyncIterator[bytes] | None = None
+    takes: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]] | None = None
 
 
 Handler = Callable[[Request], Awaitable[Reply]]
@@ -162,6 +165,10 @@ class _Connection:
                 return
             if reply.frames is not None and request is not None:
                 await self._switch(request, reply.frames)
+                return
+            if reply.takes is not None:
+                self._writer.write(_SWITCHED)
+                await reply.takes(self._reader, self._writer)
                 return
             await self._send(reply)
             if self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:

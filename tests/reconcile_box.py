@@ -17,7 +17,17 @@ from appliance.drivers.localfs import LocalFs
 from appliance.drivers.program import Command
 from appliance.errors import Unavailable
 from appliance.events import Bus
-from appliance.model import Desired, InstanceRef, InstanceSpec, LauncherReport, LauncherState, Observation, Phase
+from appliance.launcher_client import PLAINLY
+from appliance.model import (
+    Desired,
+    InstanceRef,
+    InstanceSpec,
+    LauncherReport,
+    LauncherState,
+    Manner,
+    Observation,
+    Phase,
+)
 from appliance.reconcile.controller import Reconciler
 from appliance.reconcile.memory import Memory
 from appliance.reconcile.neighbours import Settings
@@ -65,7 +75,9 @@ class Launchers:
             raise Unavailable("nobody listens", code="connection_refused")
         return self.answers[at.id]
 
-    async def command(self, at: InstanceSpec, command: str, generation: int | None = None) -> None:
+    async def command(
+        self, at: InstanceSpec, command: str, generation: int | None = None, manner: Manner = PLAINLY
+    ) -> None:
         self.told.append((command, generation))
         if self.deaf:
             raise Unavailable("nobody listens", code="connection_refused")

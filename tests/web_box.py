@@ -22,7 +22,9 @@ from appliance.schema.users import CreateUser, User
 from appliance.services.accepted import Accepted, AcceptedNames
 from appliance.services.accounts import Accounts
 from appliance.services.audit import Audit
+from appliance.services.backup_sources import backups_of
 from appliance.services.box import Box
+from appliance.services.broker import BrokerDesk
 from appliance.services.catalogue import catalogue
 from appliance.services.conditions import Conditions
 from appliance.services.context import Context
@@ -31,7 +33,10 @@ from appliance.services.directory import directory
 from appliance.services.endpoints import Endpoints
 from appliance.services.health.checks import health
 from appliance.services.instances import Instances
+from appliance.services.limits import InstanceLimits
 from appliance.services.oauth import OAuth
+from appliance.services.operations import operations
+from appliance.services.quota import DiskQuota
 from appliance.services.resources import Latest, Resources
 from appliance.services.snapshots import Snapshots
 from appliance.services.stacks import Stacks
@@ -228,6 +233,15 @@ def _compose(context: Context, hasher: Passwords, observed: Observed, pokes: lis
         resources=latest.of,
     )
     conditions = Conditions(context.clock, context.bus)
+    looked_after = operations(
+        context,
+        audit,
+        conditions=conditions,
+        instances=instances,
+        peak_bytes=latest.peak_bytes,
+        up=lambda instance_id: False,
+        poke=pokes.append,
+    )
     return Services(
         config=context.config,
         home=context.home,
@@ -253,7 +267,9 @@ def _compose(context: Context, hasher: Passwords, observed: Observed, pokes: lis
             health=health(context, conditions=conditions, instances=instances, stacks=stacks),
             conditions=conditions,
             ready=lambda: True,
+            operations=looked_after,
         ),
+        broker=BrokerDesk(context, None),
         accepted=Accepted(context, audit, AcceptedNames(context.config, host=lambda: "box.test", addresses=list)),
         launchers=launchers,
         feed=Feed(context.bus),
@@ -262,7 +278,29 @@ def _compose(context: Context, hasher: Passwords, observed: Observed, pokes: lis
         snapshots=Snapshots(context, audit),
         endpoints=Endpoints(context, audit),
         library=TeamLibrary(context, audit),
+        limits=InstanceLimits(context, audit, adjust=_nothing_to_adjust, used_mb=lambda instance_id: None),
+        quota=DiskQuota(
+            context.home.root,
+            context.home.root / "reserve",
+            instances=instances,
+            measure=launchers.disk,
+            conditions=conditions,
+        ),
+        operations=looked_after,
+        backups=backups_of(
+            context,
+            audit,
+            conditions=conditions,
+            instances=instances,
+            up=lambda instance_id: False,
+            secret=lambda instance_id, generation: "",
+        ),
     )
+
+
+async def _nothing_to_adjust(instance_id: str) -> str:
+    """No driver here."""
+    return ""
 
 
 def _page() -> Any:

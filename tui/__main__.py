@@ -11,8 +11,10 @@ from tui.errors import BoxError, Usage
 from tui.profile import choose, textual_switches
 
 
-def open_screens(address: Address, environ: Mapping[str, str], *, rich: bool = False, low: bool = False) -> None:
-    """Show the screens until the user quits; the box keeps running.
+def open_screens(
+    address: Address, environ: Mapping[str, str], *, rich: bool = False, low: bool = False, files: bool = True
+) -> None:
+    """Show the screens until the user quits; the box keeps running. Without `files`, none of this machine is offered.
 
     Raises Usage without a terminal, NotRunning when the box does not answer, BoxError when the screens fail.
     """
@@ -21,7 +23,7 @@ def open_screens(address: Address, environ: Mapping[str, str], *, rich: bool = F
     if environ.get("TERM", "dumb") == "dumb":
         raise Usage("the screens need more than a dumb terminal", hint="Set TERM, or use weir status.")
     _check(address)
-    profile = choose(environ, rich=rich, low=low, encoding=sys.stdout.encoding or "ascii")
+    profile = choose(environ, rich=rich, low=low, encoding=sys.stdout.encoding or "ascii", files=files)
     if not sys.stderr.isatty():
         os.dup2(sys.stdout.fileno(), 2)  # textual paints on stderr
     os.environ.update(textual_switches(profile, environ))

@@ -9,8 +9,9 @@ class Action(Struct, frozen=True):
     """Something the user can do. `keys` are textual's names, `shown_key` is what people read.
 
     `command` is its word after `:`, so that no action needs a key that a terminal may lose; `shown` puts it in the
-    footer; `changes` marks what changes the box; whoever lacks `permission` does not get to see it. With `place` it
-    goes to that screen instead of calling `do_<id>`. `name` identifies it in the file of one's own keys.
+    footer; `changes` marks what changes the box; whoever lacks `permission` does not get to see it, nor who has not
+    what it `needs`: "files", those of this machine, or "shell", a way to open one. With `place` it goes to that screen
+    instead of calling `do_<id>`. `name` identifies it in the file of one's own keys.
     """
 
     id: str
@@ -24,6 +25,7 @@ class Action(Struct, frozen=True):
     changes: bool = False
     permission: str = ""
     place: str = ""
+    needs: str = ""
 
     @property
     def name(self) -> str:

@@ -17,6 +17,7 @@ SYSTEM_HOME = Path("/var/lib/weir")
 HOST = re.compile(r"[\w.:-]+")
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 START_HINT = "Start it with ./dev up (or: systemctl start weir)."
+INSTALLED_HINT = "Start it: sudo systemctl start weir. Why it ended: journalctl -u weir; weir doctor."
 
 
 class Wanted(Struct, frozen=True):
@@ -44,7 +45,8 @@ class Address(Struct, frozen=True):
         cause = f" ({why})" if why else ""
         if self.socket is None:
             return NotRunning(f"Weir does not answer at {self.label}{cause}.", hint="Check the URL and the network.")
-        return NotRunning(f"Weir is not running at {self.label}{cause}.", hint=START_HINT)
+        hint = INSTALLED_HINT if self.socket == SYSTEM_SOCKET else START_HINT
+        return NotRunning(f"Weir is not running at {self.label}{cause}.", hint=hint)
 
 
 def checkout_home() -> Path | None:
@@ -74,9 +76,8 @@ def find(wanted: Wanted, environ: Mapping[str, str]) -> Address:
     token = _token(wanted, environ)
     if wanted.url:
         return _remote(wanted, token)
-    socket = find_home(wanted, environ) / "run" / "api.sock"
-    if not wanted.home and not environ.get("WEIR_HOME") and SYSTEM_SOCKET.exists():
-        socket = SYSTEM_SOCKET
+    home = find_home(wanted, environ)
+    socket = SYSTEM_SOCKET if home == SYSTEM_HOME else home / "run" / "api.sock"
     return Address(label=str(socket), base_url="http://weir", socket=socket, token=token)
 
 

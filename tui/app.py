@@ -13,15 +13,16 @@ from textual.events import Key
 
 from appliance.schema.instances import Instance
 from tui import crash, keys
-from tui.address import Address
+from tui.address import SYSTEM_HOME, Address
 from tui.client import Client
 from tui.errors import BoxError
 from tui.keys import Action, Keys
 from tui.live import Live
+from tui.names import Names
 from tui.profile import Profile
 from tui.remap import Own, read_own
 from tui.screens import opener
-from tui.screens.frame import Frame
+from tui.screens.frame import AT_THE_BOX, Frame
 from tui.screens.instances import InstancesScreen
 from tui.screens.registry import PLACES, Place
 from tui.signs import Kind
@@ -31,6 +32,13 @@ from tui.theme import Theme
 from tui.visits import Visit, Visits
 
 DOING = {"start": "starting", "stop": "stopping", "restart": "restarting", "suspend": "suspending"}
+DOING |= {"restartSafe": "restarting in safe mode", "kill": "ending it at once, and starting it again"}
+# What is done after the name was typed: the API's word, and what is asked, of one and of several.
+SURE = {
+    "delete": ("delete", "to delete it with its flows and files", "to delete them with their flows and files"),
+    "safe": ("restartSafe", "to stop its flows and open the editor", "to stop their flows and open the editors"),
+    "kill": ("kill", "to end it in the middle of what it does", "to end them in the middle of what they do"),
+}
 DEEPEST = 8  # screens on top of each other
 
 
@@ -40,7 +48,7 @@ def run(address: Address, profile: Profile) -> None:
     with ends_with_terminal(sys.stdin.fileno(), lambda: shown[-1].leave()):
         box: Address | None = address
         while box is not None:
-            app = WeirApp(Client(box), profile, own=read_own())
+            app = WeirApp(Client(box), profile, own=read_own() if profile.files else None)
             shown[:] = [app]
             # Without mouse reports the terminal's own selecting and copying works, and fewer bytes travel.
             app.run(mouse=False)
@@ -52,6 +60,7 @@ def run(address: Address, profile: Profile) -> None:
 class WeirApp(App[None]):
     """Owns the client and what is known. The instances stay at the bottom; other screens are made when gone to."""
 
+    TITLE = "weir"
     ENABLE_COMMAND_PALETTE = False
     BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+c", "quit", "quit", show=False, priority=True)]
 
@@ -62,6 +71,7 @@ class WeirApp(App[None]):
         self.profile = profile
         self.looks = Theme(profile)
         self.known = Known()
+        self.names = Names(client, self.known, profile)
         self.own = own or Own()
         self.keys = Keys(self.own.keys)
         self.visits = Visits(Visit("inst"))
@@ -104,8 +114,8 @@ class WeirApp(App[None]):
 
     # -- what is known ------------------------------------------------------------------------------
     def reload(self) -> None:
-        """Ask the box for everything again."""
-        self.live.reload()
+        """Ask the box for everything again, whether it is away or not."""
+        self.live.ask_now()
 
     def _changed(self, at_once: bool) -> None:
         """Paint soon, once for all changes until then."""
@@ -143,10 +153,10 @@ class WeirApp(App[None]):
     def go(self, word: str, about: Sequence[Instance] = ()) -> None:
         """Show the screen of that word, about these instances where it is about any."""
         place = keys.place_of(word)
-        if place is None or not self.known.may(place.permission, about):
+        if place is None or not self.has(place.needs) or not self.known.may(place.permission, about):
             self.frame.say(f"there is no screen '{word}' for you", Kind.BAD)
         elif place.about and not about:
-            self.frame.say("there is no instance here", Kind.BAD)
+            self.frame.say(f"say which instance: :{place.word} NAME", Kind.BAD)
         else:
             about = about if place.word == "logs" else about[:1]
             visit = Visit(place.word, tuple(each.id for each in about) if place.about else ())
@@ -193,13 +203,28 @@ class WeirApp(App[None]):
         elif quit_at_first:
             self.exit()
 
+    def has(self, needs: str) -> bool:
+        """Whether what an action needs is to be had from here: files of this machine, or a shell. An installed box
+        opens shells in the sandboxes of its instances; else administrators on the box itself get one."""
+        if needs == "shell":
+            status = self.known.status
+            if status is not None and status.appliance.home == str(SYSTEM_HOME):
+                return True
+            here = self.profile.files and self.client.address.socket is not None
+            return here and self.known.rights.may("settings:edit")
+        return self.profile.files if needs == "files" else True
+
+    def offers(self, what: Action | Place) -> bool:
+        """Whether it can be had by who is at the screens, wherever he may do it."""
+        return self.has(what.needs) and self.known.may(what.permission)
+
     # -- commands -----------------------------------------------------------------------------------
     def words(self) -> list[str]:
         """What can be typed after `:` here and now."""
-        may, scopes = self.known.may, self.frame.scopes
-        places = [each.word for each in PLACES if may(each.permission)]
+        scopes = self.frame.scopes
+        places = [each.word for each in PLACES if self.offers(each)]
         found = [each for group in keys.commands().values() for each in group]
-        fit = [each for each in found if each.scope in (*scopes, keys.INSTANCE) and may(each.permission)]
+        fit = [each for each in found if each.scope in (*scopes, keys.INSTANCE) and self.offers(each)]
         return [*places, *(each.command for each in fit)]
 
     def command(self, text: str) -> None:
@@ -209,12 +234,14 @@ class WeirApp(App[None]):
         place, action = keys.place_of(word), self._action(word)
         if action is not None and action.scope in self.frame.scopes and action.scope != keys.INSTANCE:
             self.frame.act(action)  # what the screen itself calls so comes first
-        elif place is not None and self.known.may(place.permission):
+        elif place is not None and self.offers(place):
             if (about := self._named(rest) if place.about else []) is not None:
                 self.go(place.word, about)
                 if rest and not place.about and self.frame.word == place.word:
                     self.frame.named(rest)
-        elif action is None or not self.known.may(action.permission):
+        elif action is not None and action.needs == "shell" and not self.has("shell"):
+            self.frame.say(AT_THE_BOX, Kind.BAD)
+        elif action is None or not self.offers(action):
             self.frame.say(f"'{word}' is no command; ? lists them", Kind.BAD)
         elif action.scope == keys.INSTANCE:
             if (about := self._named(rest)) is not None:
@@ -247,8 +274,8 @@ class WeirApp(App[None]):
             self.frame.say("there is no instance here", Kind.BAD)
         elif what == "address":
             self.frame.say(about[0].url, "name")
-        elif what == "delete":
-            self._delete(list(about))
+        elif what in SURE:
+            self._once_sure(list(about), what)
         elif what == "shell":
             from tui.screens.shell import open_shell
 
@@ -256,14 +283,14 @@ class WeirApp(App[None]):
         else:
             self.run_worker(self._ask(list(about), what), exit_on_error=False, name=what)
 
-    def _delete(self, about: list[Instance]) -> None:
-        name = about[0].name if len(about) == 1 else f"delete {len(about)}"
-        what = "with its flows and files" if len(about) == 1 else "instances with their flows and files"
+    def _once_sure(self, about: list[Instance], what: str) -> None:
+        word, of_one, of_several = SURE[what]
+        one = len(about) == 1
 
         def go() -> None:
-            self.run_worker(self._ask(about, "delete"), exit_on_error=False, name="delete")
+            self.run_worker(self._ask(about, word), exit_on_error=False, name=what)
 
-        self.frame.confirm(name, f"to delete {'it' if len(about) == 1 else str(len(about))} {what}", go)
+        self.frame.confirm(about[0].name if one else f"{what} {len(about)}", of_one if one else of_several, go)
 
     async def _ask(self, about: list[Instance], action: str) -> None:
         """One after the other; what is refused does not keep the others from being done."""

@@ -7,10 +7,13 @@ from os.path import commonprefix
 
 
 def matches(typed: str, words: Sequence[str], names: Iterable[str], *, takes_name: frozenset[str]) -> list[str]:
-    """Whole commands that `typed` may become, best first: those that begin so, then those that hold the letters."""
+    """Whole commands that `typed` may become, best first: those that begin so, then those that hold the letters. Of
+    several names behind the word the last is still being typed."""
     word, blank, rest = typed.lstrip().partition(" ")
     if blank:
-        return [f"{word} {name}" for name in _ranked(rest.lstrip(), names)] if word in takes_name else []
+        before, _, last = rest.lstrip().rpartition(" ")
+        head = f"{word} {before} " if before else f"{word} "
+        return [f"{head}{name}" for name in _ranked(last, names)] if word in takes_name else []
     return _ranked(word, words)
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import syslog
 import tempfile
 import traceback
 
 from tui.errors import BoxError
+
+JOURNALLED = 6000  # characters of a trace
 
 
 def told(error: BaseException) -> BoxError:
@@ -26,4 +29,6 @@ def _written(trace: str) -> str:
         with os.fdopen(fd, "w", encoding="utf-8", errors="backslashreplace") as file:
             file.write(trace)
         return path
+    with contextlib.suppress(OSError):  # who came over SSH has no files: it is in the box's journal then
+        syslog.syslog(syslog.LOG_ERR, f"weir's screens: {trace[-JOURNALLED:]}")
     return ""

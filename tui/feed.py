@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 
 from tui.client import Client
@@ -12,6 +14,7 @@ from tui.wire import OPEN, SseEvent
 
 FIRST_PAUSE_S = 0.5
 LAST_PAUSE_S = 15.0
+WELL_AFTER_S = 5.0  # a connection that held so long was a good one, though nothing happened on the box
 
 
 class Feed:
@@ -36,10 +39,17 @@ class Feed:
         self._resume = resume
         self._last_id = ""
         self._pause_s = FIRST_PAUSE_S
+        self._hurry = asyncio.Event()
+
+    def hurry(self) -> None:
+        """Somebody asks: connect now instead of after the pause, if there is one."""
+        self._pause_s = FIRST_PAUSE_S
+        self._hurry.set()
 
     async def events(self) -> AsyncGenerator[SseEvent, None]:
         """All events, for ever; each (re)connection announces itself by an event of kind `open`."""
         while True:
+            began = time.monotonic()
             try:
                 async for event in self._once():
                     if event.kind != OPEN:  # a server that takes the call and hangs up is not well yet
@@ -52,6 +62,8 @@ class Feed:
                 self._on_lost(error)
             except BoxError as error:
                 self._on_lost(error)
+            if time.monotonic() - began > WELL_AFTER_S:
+                self._pause_s = FIRST_PAUSE_S
             await self._rest()
 
     def _once(self) -> AsyncIterator[SseEvent]:
@@ -61,5 +73,9 @@ class Feed:
 
     async def _rest(self) -> None:
         # Full jitter keeps many terminals from coming back in step after a restart of the box.
-        await asyncio.sleep(random.uniform(self._pause_s / 2, self._pause_s))  # noqa: S311 - no secret
+        pause_s = random.uniform(self._pause_s / 2, self._pause_s)  # noqa: S311 - no secret
         self._pause_s = min(LAST_PAUSE_S, self._pause_s * 2)
+        self._hurry.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(pause_s):
+                await self._hurry.wait()

@@ -5,12 +5,15 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from appliance.schema.box import BoxStatus, HostCertificate, HostDisk, Machine
+from appliance.schema.operations import WearReport
 from tui.signs import Kind
 from tui.text import age, duration, percent, size
 
 Fact = tuple[str, str, str]  # label, text, style
 NEARLY_FULL = 0.9
 SOON_DAYS = 14
+SHORT_YEARS = 2.0
+MOST_WRITERS = 5
 
 
 def of_machine(machine: Machine) -> list[Fact]:
@@ -54,6 +57,29 @@ def of_appliance(status: BoxStatus, now: datetime | None = None) -> list[Fact]:
         ("CA", told.ca_url, "plain"),
         ("fingerprint", told.ca_fingerprint or "there is no authority yet", "dim"),
     ]
+
+
+def of_operations(status: BoxStatus, wear: WearReport) -> list[Fact]:
+    """Maintenance, room for more, and what is written to the disk."""
+    facts: list[Fact] = []
+    if status.maintenance is not None and status.maintenance.on:
+        reason = f": {status.maintenance.reason}" if status.maintenance.reason else ""
+        facts.append(("maintenance", f"all instances are paused{reason}", Kind.CHANGING))
+    facts += [
+        (
+            "room",
+            f"{each.more} more of type {each.type}, {size(each.need_bytes)} each",
+            "plain" if each.more else Kind.BAD,
+        )
+        for each in status.room
+    ]
+    if wear.disk is not None:
+        lasts = f", lasts about {wear.disk.years:g} years" if wear.disk.years is not None else ""
+        low = wear.disk.card and wear.disk.years is not None and wear.disk.years < SHORT_YEARS
+        text = f"{size(wear.disk.per_day_bytes)} a day to {wear.disk.device}{lasts}"
+        facts.append(("written", text, Kind.BAD if low else "plain"))
+    facts += [("", f"{each.name}: {size(each.per_day_bytes)} a day", "dim") for each in wear.instances[:MOST_WRITERS]]
+    return facts
 
 
 def _disk(disk: HostDisk) -> Fact:

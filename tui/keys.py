@@ -9,13 +9,13 @@ from tui.keytable import ACTIONS, ANYWHERE, INSTANCE, INSTANCES, KEPT_KEYS, LOGS
 from tui.screens.registry import PLACES, Place
 
 __all__ = ["ACTIONS", "ANYWHERE", "INSTANCE", "INSTANCES", "LOGS", "SCOPES", "TABLE", "Action", "Keys"]
-MayDo = Callable[[str], bool]
+Offers = Callable[[Action | Place], bool]
 SHOWN = {"slash": "/", "colon": ":", "question_mark": "?", "left_square_bracket": "[", "right_square_bracket": "]"}
 SHOWN |= {"minus": "-", "escape": "Esc", "pageup": "PgUp", "pagedown": "PgDn"}
 
 
-def anything(_permission: str) -> bool:
-    """For who may do everything."""
+def anything(_offered: Action | Place) -> bool:
+    """For who may do everything, where everything is to be had."""
     return True
 
 
@@ -49,17 +49,17 @@ class Keys:
         own = self._own.get(action.name)
         return key_name(own[0]) if own else action.shown_key
 
-    def footer(self, scopes: Sequence[str], cells: int, may: MayDo = anything) -> list[tuple[str, str]]:
+    def footer(self, scopes: Sequence[str], cells: int, offers: Offers = anything) -> list[tuple[str, str]]:
         """Keys and labels that fit on one line, `?` always among them."""
         found = [each for scope in scopes for each in ACTIONS if each.scope == scope]
-        shown = [(self.shown_key(each), each.label) for each in found if each.shown and may(each.permission)]
+        shown = [(self.shown_key(each), each.label) for each in found if each.shown and offers(each)]
         keep = [pair for pair in shown if pair[1] == "help"]
         for pair in shown:
             if pair not in keep and sum(len(key) + len(label) + 3 for key, label in [*keep, pair]) <= cells + 2:
                 keep.append(pair)
         return [pair for pair in shown if pair in keep]
 
-    def help_rows(self, may: MayDo = anything, first: Sequence[str] = ()) -> list[tuple[str, str, str]]:
+    def help_rows(self, offers: Offers = anything, first: Sequence[str] = ()) -> list[tuple[str, str, str]]:
         """Key, `:` word and explanation of every action, grouped by scope; a group starts with a row of its title.
 
         The scopes of `first` come first: those of the screen that asks.
@@ -67,14 +67,14 @@ class Keys:
         rows: list[tuple[str, str, str]] = []
         here = {scope: SCOPES[scope] for scope in first}
         for scope, title in {**here, **SCOPES}.items():
-            found = [each for each in ACTIONS if each.scope == scope and may(each.permission)]
+            found = [each for each in ACTIONS if each.scope == scope and offers(each)]
             if found:
                 rows.append(("", "", title))
             for each in found:
                 keys = self._own.get(each.name, ()) + each.keys
                 rows.append((" ".join(map(key_name, keys)), f":{each.command}" if each.command else "", each.help))
         rows.append(("", "", "Screens"))
-        rows += [("", f":{place.word}", place.help) for place in PLACES if may(place.permission)]
+        rows += [("", f":{place.word}", place.help) for place in PLACES if offers(place)]
         return rows
 
 

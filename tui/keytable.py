@@ -52,6 +52,28 @@ _INSTANCES = (
     _life("start", "S", "start it"),
     _life("stop", "t", "stop its flows"),
     _life("restart", "r", "restart its flows"),
+    Action(
+        "safe",
+        ("R",),
+        "R",
+        "safe mode",
+        INSTANCE,
+        "restart it with its flows stopped, for a repair",
+        "safe",
+        changes=True,
+        permission="project:change-status",
+    ),
+    Action(
+        "kill",
+        ("ctrl+k",),
+        "^K",
+        "kill",
+        INSTANCE,
+        "kill its Node-RED at once, and start it again",
+        "kill",
+        changes=True,
+        permission="project:change-status",
+    ),
     _life("suspend", "u", "stop it with its launcher, so that it takes no memory", shown=False),
     Action(
         "create",
@@ -82,9 +104,10 @@ _INSTANCES = (
         "s",
         "shell",
         INSTANCE,
-        "a shell in its directory, as its user; on the box itself",
+        "a shell of it: in its sandbox where it has one",
         "shell",
-        permission="settings:edit",
+        permission="project:shell",
+        needs="shell",
     ),
     Action("environment", ("e",), "e", "env", INSTANCE, "its variables", place="env"),
     _tab(1, "show", "state, why, and what comes next"),
@@ -105,7 +128,9 @@ _LOGS = (
     Action(
         "jump", ("T",), "T", "time", LOGS, "go to a time: 14:05, 14:05:30, or -15m for a while ago", "jump", shown=True
     ),
-    Action("save", ("s",), "s", "save", LOGS, "write what the filter shows into a file", "save", shown=True),
+    Action(
+        "save", ("s",), "s", "save", LOGS, "write what the filter shows into a file", "save", shown=True, needs="files"
+    ),
     Action("clear", ("c",), "c", "clear", LOGS, "forget what is shown here; the box keeps it", "clear"),
     Action("left", ("left", "h"), "h", "left", LOGS, "see what is left of the window"),
     Action("right", ("right",), "Right", "right", LOGS, "see what is right of the window"),

@@ -51,6 +51,7 @@ class Live:
         self._changed = changed
         self._told = told
         self._heard = heard
+        self._feed = Feed(client, "/events", on_lost=self._on_lost)
         self._typed_at = time.monotonic()
         self._wanted = asyncio.Event()
         self._rights_wanted = asyncio.Event()
@@ -71,6 +72,11 @@ class Live:
         self._wanted.set()
         self._rights_wanted.set()
 
+    def ask_now(self) -> None:
+        """`reload`, and where the box is lost look at once whether it is back."""
+        self._feed.hurry()
+        self.reload()
+
     def recheck_rights(self) -> None:
         """Something was refused: the role may be another by now."""
         self._rights_wanted.set()
@@ -83,10 +89,9 @@ class Live:
 
     async def watch(self) -> None:
         """Keep what is known true by the box's events, for ever."""
-        feed = Feed(self._client, "/events", on_lost=self._on_lost)
         while True:
             try:
-                async for event in feed.events():
+                async for event in self._feed.events():
                     await self._hear(event)
             except BoxError as error:  # refused for good: the way in may be opened again
                 self._on_lost(error)

@@ -10,14 +10,17 @@ INVITATIONS = "invitations"
 USERS = "users"
 TOKENS = "tokens"
 HTTP_TOKENS = "httptokens"
+SSH_KEYS = "sshkeys"
 APPLICATIONS = "applications"
 STACKS = "stacks"
 TEMPLATES = "templates"
 TEMPLATE = "template"
 TYPES = "types"
+TEAM_TYPES = "teamtypes"
 AUDIT = "audit"
 PROBLEMS = "problems"
 KEPT = "kept"
+BACKUPS = "backups"
 HOST = "host"
 PLATFORM = "platform"
 BOXES = "boxes"
@@ -28,14 +31,17 @@ SCOPES = {
     USERS: "Users",
     TOKENS: "Tokens of your own",
     HTTP_TOKENS: "HTTP tokens of an instance",
+    SSH_KEYS: "Keys for SSH",
     APPLICATIONS: "Applications",
     STACKS: "Stacks",
     TEMPLATES: "Templates",
     TEMPLATE: "A template",
     TYPES: "Types of instances",
+    TEAM_TYPES: "Types of teams",
     AUDIT: "Audit",
     PROBLEMS: "Problems",
     KEPT: "Kept deploys",
+    BACKUPS: "Backups",
     HOST: "The host",
     PLATFORM: "Settings of the platform",
     BOXES: "Known boxes",
@@ -93,6 +99,7 @@ _PEOPLE = (
     _do(INVITATIONS, "resend", "r", "tell of the invitation once more; it begins anew", "team:user:invite"),
     _do(INVITATIONS, "withdraw", "x", "withdraw the invitation", "team:user:invite"),
     _look(USERS, "show", "enter", "the account, and the teams it belongs to", label="show"),
+    _look(USERS, "keys", "K", "the public keys with which the user comes over SSH", "user:ssh-key:list-for"),
     _do(USERS, "create", "c", "make an account; its user sets the password himself", "user:create", label="new"),
     _do(USERS, "edit", "E", "change the name, user name or e-mail address", "user:edit"),
     _do(USERS, "suspend", "u", "keep the user out at once, or let him in again", _ADMIN, command="keep-out"),
@@ -102,6 +109,9 @@ _PEOPLE = (
     _do(TOKENS, "create", "c", "make a token; it is shown once", "user:token:create", label="new"),
     _do(TOKENS, "edit", "E", "narrow or widen it; in force at once", "user:token:edit"),
     _do(TOKENS, "remove", "x", "end the token, after its name was typed", "user:token:delete", label="revoke"),
+    _look(SSH_KEYS, "show", "enter", "all about the key"),
+    _do(SSH_KEYS, "create", "c", "keep a public key: its line of a .pub file", "user:ssh-key:create", label="add"),
+    _do(SSH_KEYS, "remove", "x", "take the key back, after its name was typed", "user:ssh-key:delete"),
     _do(HTTP_TOKENS, "create", "c", "make a token for programs; it is shown once", "project:edit", label="new"),
     _do(HTTP_TOKENS, "edit", "E", "rename it, or let it end at another time", "project:edit"),
     _do(HTTP_TOKENS, "remove", "x", "end the token, after its name was typed", "project:edit", label="revoke"),
@@ -110,7 +120,7 @@ _PEOPLE = (
 
 def _catalogue(scope: str, noun: str, permission: str, unless: str) -> tuple[Action, ...]:
     """What can be done in each list of what instances are made of."""
-    offer = f"offer the {noun} for new instances, or not any more"
+    offer = f"offer the {noun} for new {'teams' if scope == TEAM_TYPES else 'instances'}, or not any more"
     return (
         _look(scope, "show", "enter", f"all about the {noun}"),
         _do(scope, "create", "c", f"make a {noun}", f"{permission}:create", label="new"),
@@ -135,6 +145,7 @@ _MADE_OF = (
     *_catalogue(STACKS, "stack", "stack", "no instance runs on"),
     *_catalogue(TEMPLATES, "template", "template", "no instance is made from"),
     *_catalogue(TYPES, "type of instances", "project-type", "no instance is of"),
+    *_catalogue(TEAM_TYPES, "type of teams", "team-type", "no team is of"),
     _do(TEMPLATE, "set", "enter", "change the setting; empty means the default", "template:edit"),
     _do(TEMPLATE, "lock", "o", "let instances change the setting, or not", "template:edit"),
 )
@@ -145,7 +156,7 @@ _BOX = (
     _look(AUDIT, "since", "t", "back to this time only: 14:05, 2026-11-23, 3d", label="since"),
     _look(AUDIT, "scope", "T", "another team's, or the platform's", label="team", command="of"),
     _look(AUDIT, "older", "o", "older entries", label="older"),
-    _look(AUDIT, "save", "s", "write what is asked for into a CSV file", label="save"),
+    Action("save", ("s",), "s", "save", AUDIT, "write what is asked for into a CSV file", "save", True, needs="files"),
     _look(PROBLEMS, "show", "enter", "all about the problem, with what can be done"),
     _do(PROBLEMS, "repair", "f", "do what is offered, after it was said what"),
     Action("instance", ("i",), "i", "instance", PROBLEMS, "go to the instance", shown=True, place="show"),
@@ -153,6 +164,11 @@ _BOX = (
     _look(KEPT, "show", "enter", "all about the kept deploy"),
     _do(KEPT, "restore", "R", "make it the flows of the instance, and restart", "project:flows:edit"),
     _do(KEPT, "discard", "x", "forget it for good, after its name was typed", "project:flows:edit"),
+    _look(BACKUPS, "show", "enter", "all about the backup, and how to put it back"),
+    _do(BACKUPS, "create", "c", "make a backup of the whole box", "backup:create", label="new"),
+    _do(BACKUPS, "verify", "v", "prove it: restore it beside the box and start what is in it", "backup:create"),
+    _do(BACKUPS, "schedule", "E", "when backups are made by themselves, and where they go", "backup:edit"),
+    _do(BACKUPS, "remove", "x", "delete it with its file, after its id was typed", "backup:edit", label="delete"),
     _do(
         HOST,
         "name",

@@ -32,14 +32,13 @@ class Profile(Struct, frozen=True):
         return "~" if self.ascii else "…"
 
 
-def choose(environ: Mapping[str, str], *, rich: bool, low: bool, encoding: str) -> Profile:
+def choose(environ: Mapping[str, str], *, rich: bool, low: bool, encoding: str, files: bool = True) -> Profile:
     """The profile for this terminal: low over SSH unless `rich` is asked for."""
     slow = low or (not rich and bool(environ.get("SSH_CONNECTION")))
     colour = not environ.get("NO_COLOR") and environ.get("TERM") not in ("dumb", "vt100", "vt220")
     # In the C locale Python itself writes UTF-8 (PEP 540); who asks for that locale has a terminal that can't show it.
     locale = next((environ[name] for name in ("LC_ALL", "LC_CTYPE", "LANG") if environ.get(name)), "")
     ascii_only = locale in ("C", "POSIX") or encoding.replace("-", "").lower() != "utf8"
-    files = not environ.get("WEIR_TICKET")
     if slow:
         return Profile(low=True, colour=colour, ascii=ascii_only, repaint_s=0.5, status_s=30.0, files=files)
     return Profile(colour=colour, ascii=ascii_only, files=files)

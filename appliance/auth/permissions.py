@@ -69,14 +69,18 @@ OF_EDITORS = frozenset({"library:entry:create", "library:entry:list"})
 
 # Where the reference asks in code ("own check") or has no such route. `team:user` is "my own role in this team".
 _OURS: dict[Role, str] = {
-    Role.OWNER: "project:httpToken:list(r)",
+    Role.OWNER: "project:httpToken:list(r) project:shell",
     Role.DASHBOARD: "team:user(r) team:comms",
     Role.NONE: """
         box:status(r) instance:list(r) event:list(r) project:check-name(r) user:token:list@(r) user:token:create@
         user:token:edit@ user:token:delete@ user:invitation:list@(r) user:invitation:accept@ user:invitation:reject@
-        user:notification:list@(r) user:notification:edit@ user:notification:delete@""",
-    # Only the person at the box itself, not a token, gets these (services ask once more).
-    Role.ADMIN: "user:reset-password user:token:create-for",
+        user:notification:list@(r) user:notification:edit@ user:notification:delete@
+        user:ssh-key:list@(r) user:ssh-key:create@ user:ssh-key:delete@ user:ssh-session:end@""",
+    # Only the person at the box itself, not a token, gets the first of these (services ask once more).
+    Role.ADMIN: """
+        project:limits:edit
+        user:reset-password user:token:create-for user:ssh-key:list-for(r) user:ssh-key:create-for
+        user:ssh-key:delete-for backup:list(r) backup:create backup:edit""",
 }
 
 

@@ -111,5 +111,10 @@ class Driver(ABC):
     @abstractmethod
     def watch(self) -> AsyncIterator[Observation]: ...
 
+    async def adjust(self, spec: InstanceSpec) -> str:
+        """Have the limits of the spec hold for a launcher that lives, without placing it anew; what can't be enforced
+        here, for people. Raises DriverUnavailable. The next `ensure` does the same."""
+        return "this driver enforces no limits"
+
     @abstractmethod
     async def shell(self, ref: InstanceRef) -> ShellCommand: ...

@@ -62,8 +62,9 @@ class Child:
         self._watches: dict[Identity, asyncio.Task[None]] = {}
         self._on_change: Callable[[str], None] = lambda _: None
 
-    def open(self, on_change: Callable[[str], None]) -> None:
+    async def open(self, on_change: Callable[[str], None]) -> None:
         self._on_change = on_change
+        await self._run(make_private_dir, self._instances)
         for instance_id in self.list():
             try:
                 record = self._record(InstanceRef(instance_id), self._instances / instance_id)
@@ -81,6 +82,9 @@ class Child:
     def list(self) -> Sequence[str]:
         return [path.parents[1].name for path in self._instances.glob(f"*/{_RECORD}")]
 
+    def check(self, spec: InstanceSpec) -> None:
+        """Every name of a directory will do."""
+
     async def place(self, spec: InstanceSpec, directory: Path) -> Observation:
         record = Record(
             id=spec.id,
@@ -90,6 +94,7 @@ class Child:
             placed_at=datetime.now(UTC),
             program=self._program.name,
         )
+        await self._run(_make_directories, directory)
         try:
             await self._run(_write_record, directory, record)
             await self._run(self._program.prepare, spec, directory)
@@ -125,6 +130,15 @@ class Child:
             await self._run(_forget_record, directory)
         except OSError as error:
             raise DriverUnavailable(f"cannot remove {directory / _RECORD}: {error.strerror}") from error
+
+    async def adjust(self, spec: InstanceSpec) -> str:
+        return "limits are enforced on an installed box: here instances are plain processes"
+
+    async def erase(self, ref: InstanceRef, directory: Path) -> None:
+        try:
+            await self._run(remove_all, directory)
+        except OSError as error:
+            raise DriverUnavailable(f"cannot delete {directory}: {error}") from error
 
     def observe(self, ref: InstanceRef, directory: Path) -> Observation:
         try:
@@ -245,6 +259,14 @@ class Child:
 
 
 _RECORD = "launcher/placement.json"
+
+
+def _make_directories(directory: Path) -> None:
+    try:
+        make_private_dir(directory)
+        make_private_dir(directory / "launcher")
+    except OSError as error:
+        raise PlacementFailed("directory", f"cannot make {directory}: {error.strerror}") from error
 
 
 def _popen(start: Start, directory: Path, boot_fd: int) -> subprocess.Popen[bytes]:

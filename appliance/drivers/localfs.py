@@ -1,6 +1,7 @@
-"""Instances as directories and processes of this machine. What runs them is a placer: `child` without systemd.
+"""Instances as directories and processes of this machine. What runs them is a placer: `units` on an installed box,
+`child` without systemd.
 
-Directories, order and idempotence are here; the placer only starts, finds and ends one launcher.
+Order and idempotence are here; the placer only starts, finds and ends one launcher, and knows where its files are.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from typing import Any, ClassVar, Protocol, TypeVar
 from appliance.drivers.base import (
     Capabilities,
     Driver,
-    DriverUnavailable,
     PlacementFailed,
     Report,
     ShellCommand,
@@ -23,7 +23,6 @@ from appliance.drivers.base import (
     Unsupported,
 )
 from appliance.model import InstanceRef, InstanceSpec, Observation, Phase, Placement
-from appliance.system.files import make_private_dir, remove_all
 
 T = TypeVar("T")
 
@@ -31,16 +30,26 @@ T = TypeVar("T")
 class Placer(Protocol):
     """Starts, finds and ends the launcher of one directory. Blocking calls run in the driver's executor."""
 
-    def open(self, on_change: Callable[[str], None]) -> None:
-        """Watch all launchers that are already there; `on_change(id)` is called in the loop when one ends."""
+    async def open(self, on_change: Callable[[str], None]) -> None:
+        """Watch all launchers that are already there; `on_change(id)` is called in the loop when one ends. Raises
+        OSError."""
 
     async def close(self) -> None: ...
+
+    def check(self, spec: InstanceSpec) -> None:
+        """Raises SpecInvalid for what can never be placed."""
 
     async def place(self, spec: InstanceSpec, directory: Path) -> Observation:
         """Start a launcher; none of `directory` runs now. Leaves a record first. Raises DriverError."""
 
     async def end(self, ref: InstanceRef, directory: Path, grace: timedelta) -> None:
         """End the whole process tree of `directory` and forget the record. Raises DriverUnavailable."""
+
+    async def adjust(self, spec: InstanceSpec) -> str:
+        """See `Driver.adjust`."""
+
+    async def erase(self, ref: InstanceRef, directory: Path) -> None:
+        """Remove the instance's data; nothing of it runs. Idempotent. Raises DriverUnavailable."""
 
     def observe(self, ref: InstanceRef, directory: Path) -> Observation: ...
 
@@ -67,8 +76,7 @@ class LocalFs(Driver):
         self._watchers: list[_Changes] = []
 
     async def open(self) -> None:
-        await self._run(make_private_dir, self._instances)
-        self._placer.open(self._changed)
+        await self._placer.open(self._changed)
 
     async def close(self) -> None:
         """Launchers keep running. Waits for placements under way, so that none is left half recorded."""
@@ -86,6 +94,9 @@ class LocalFs(Driver):
 
     async def remove(self, ref: InstanceRef, *, keep_data: bool = True) -> None:
         await self._uncancelled(self._remove(ref, keep_data))
+
+    async def adjust(self, spec: InstanceSpec) -> str:
+        return await self._placer.adjust(spec)
 
     async def observe(self, ref: InstanceRef) -> Observation:
         if (phase := self._moving.get(ref.id)) is not None:
@@ -118,6 +129,7 @@ class LocalFs(Driver):
             raise SpecInvalid("bad_id", f"'{spec.id}' can't name a directory")
         if spec.stack is None:
             raise PlacementFailed("stack_missing", f"stack '{spec.stack_name}' is not built on this box")
+        self._placer.check(spec)
 
     async def _ensure(self, spec: InstanceSpec, report: Report) -> Placement:
         async with self._lock(spec.ref):
@@ -127,18 +139,9 @@ class LocalFs(Driver):
                     report("stopping what is left of the last launcher", 0.1)
                     await self._placer.end(spec.ref, self._directory(spec.ref), self._replace_grace)
                     report("starting the launcher", 0.6)
-                    seen = await self._place(spec)
+                    seen = await self._placer.place(spec, self._directory(spec.ref))
             report("placed", 1.0)
             return Placement(spec.id, seen.generation, seen.handle or {}, seen.pid)
-
-    async def _place(self, spec: InstanceSpec) -> Observation:
-        directory = self._directory(spec.ref)
-        try:
-            await self._run(make_private_dir, directory)
-            await self._run(make_private_dir, directory / "launcher")
-        except OSError as error:
-            raise PlacementFailed("directory", f"cannot make {directory}: {error.strerror}") from error
-        return await self._placer.place(spec, directory)
 
     async def _stop(self, ref: InstanceRef, grace: timedelta) -> None:
         async with self._lock(ref):
@@ -150,10 +153,7 @@ class LocalFs(Driver):
         if keep_data:
             return
         async with self._lock(ref):
-            try:
-                await self._run(remove_all, self._directory(ref))
-            except OSError as error:
-                raise DriverUnavailable(f"cannot delete {self._directory(ref)}: {error}") from error
+            await self._placer.erase(ref, self._directory(ref))
         self._locks.pop(ref.id, None)
 
     def _lock(self, ref: InstanceRef) -> asyncio.Lock:

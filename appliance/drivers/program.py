@@ -35,6 +35,10 @@ class Program(Protocol):
     def start(self, spec: InstanceSpec, directory: Path, secret: str, boot_fd: int) -> Start:
         """How to start it; `secret` is what was minted for this start."""
 
+    def boot_line(self, secret: str) -> bytes:
+        """What `start` puts on the pipe; all that is secret of a start, where the environment holds nothing.
+        Raises PlacementFailed where it does."""
+
     def running(self, instance_id: str, directory: Path) -> Iterator[tuple[Identity, int | None]]:
         """Its processes of `directory`, with the generation they were started with where that can be seen."""
 
@@ -60,7 +64,10 @@ class Command(Struct, frozen=True):
     def start(self, spec: InstanceSpec, directory: Path, secret: str, boot_fd: int) -> Start:
         arguments = _arguments(spec, directory, self.appliance_url, boot_fd)
         env = {**self.env, "HOME": str(directory)}
-        return Start((*self.argv, *arguments), env, json.dumps({"ticket": secret}).encode() + b"\n")
+        return Start((*self.argv, *arguments), env, self.boot_line(secret))
+
+    def boot_line(self, secret: str) -> bytes:
+        return json.dumps({"ticket": secret}).encode() + b"\n"
 
     def running(self, instance_id: str, directory: Path) -> Iterator[tuple[Identity, int | None]]:
         for identity, arguments in tree.launchers(directory).items():

@@ -59,6 +59,9 @@ class Published(Struct, frozen=True):
         # The settings file it writes holds its token.
         return Start((*program, *arguments), env, umask=0o077)
 
+    def boot_line(self, secret: str) -> bytes:
+        raise PlacementFailed("placed_anew", "this launcher can be given its credentials at its start only")
+
     def running(self, instance_id: str, directory: Path) -> Iterator[tuple[Identity, int | None]]:
         wanted = ("--project", instance_id)
         for identity in tree.labelled(directory):
@@ -85,6 +88,12 @@ class Published(Struct, frozen=True):
             "FORGE_NR_NO_TCP_IN": "false",
             "FORGE_NR_NO_UDP_IN": "false",
         }
+        if grant.broker_url:
+            told |= {
+                "FORGE_BROKER_URL": grant.broker_url,
+                "FORGE_BROKER_USERNAME": grant.broker_username,
+                "FORGE_BROKER_PASSWORD": grant.broker_password,
+            }
         return {**told, "FORGE_MEMORY_LIMIT": str(spec.memory_mb)} if spec.memory_mb else told
 
 

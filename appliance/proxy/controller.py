@@ -16,11 +16,12 @@ from typing import Protocol
 
 from appliance.config import Config, Home, Listen
 from appliance.errors import Invalid, WeirError
-from appliance.proxy import pages
+from appliance.proxy import messages, pages
 from appliance.proxy.model import Box, ProxyStatus, Site
-from appliance.proxy.process import Nginx, NginxMissing, PortTaken
+from appliance.proxy.process import ConfigRefused, Nginx, NginxMissing, PortTaken
 from appliance.proxy.render import Rendered, render
-from appliance.system import tls, vitals
+from appliance.proxy.unit import NginxUnit
+from appliance.system import certificates, tls, vitals
 from appliance.system.access import PORT, Former, access_of
 from appliance.system.files import write_atomic
 from appliance.system.tls import AcceptedName
@@ -38,6 +39,7 @@ CONFIG = "proxy.config"
 TAKEN = "proxy.port."  # + number
 NAME = "proxy.name."  # + id of an instance
 TLS = "proxy.tls"
+MESSAGES = "broker_tls"
 
 
 class RaiseCondition(Protocol):
@@ -74,7 +76,8 @@ class Proxy:
         self._names = names or (lambda: tls.accepted_names(config, socket.gethostname()))
         self._raise = raise_condition
         self._clear = clear_condition
-        self._nginx = Nginx(home, config.ingress.nginx)
+        self._nginx = NginxUnit(home) if home.installed else Nginx(home, config.ingress.nginx)
+        self._stream = messages.StreamModule(config.ingress.nginx)
         self._poked = asyncio.Event()
         self._taken: dict[int, str] = {}  # ports that somebody else has -> why
         self._conditions: set[str] = set()
@@ -118,7 +121,7 @@ class Proxy:
         try:
             names = await asyncio.to_thread(self._names)
             covered = self._access.certified(names, self._former().domain)
-            files = await asyncio.to_thread(tls.ensure, self._home, covered)
+            files = await asyncio.to_thread(certificates.ensure, self._home, self._config, covered)
             self._resolve(TLS)
         except (OSError, WeirError) as error:
             if self._nginx.pid is None:
@@ -151,6 +154,12 @@ class Proxy:
                 if self._needed(error.port):
                     self._port_problem(error, sites, await asyncio.to_thread(vitals.listeners, [error.port]))
                 continue
+            except ConfigRefused as error:
+                if self._stream.refused or messages.MODULE.name not in str(error):
+                    raise
+                self._stream.refused = str(error)  # one that does not fit this nginx: the rest is served
+                continue
+            self._tell_of_messages()
             self._version, self._count, self._message = rendered.version, served, ""
             self._resolve(CONFIG)
             self._resolve_ports()
@@ -158,7 +167,7 @@ class Proxy:
 
     def _needed(self, port: int) -> bool:
         """Whether something can't be reached without it; on old ports people are only told where instances are now."""
-        return self._access.mode == PORT or port == self._config.listen.http
+        return self._access.mode == PORT or port in (self._config.listen.http, self._config.broker.tls_port)
 
     def _nameable(self, names: list[AcceptedName], sites: Sequence[Site]) -> list[Site]:
         """The instances whose host names are not the platform's own; the others are told of."""
@@ -193,6 +202,7 @@ class Proxy:
             ipv6=has_ipv6(),
             workers=min(2, os.cpu_count() or 1),
             connections=_connections(),
+            messages=messages.door(self._config, self._stream.find(), set(self._taken)),
         )
 
     async def _use(self, rendered: Rendered) -> None:
@@ -203,7 +213,7 @@ class Proxy:
         if not running:
             self._version, self._count = "", 0
         if running and await self._nginx.version() == rendered.version:
-            self._nginx.rotate_log()
+            await asyncio.to_thread(self._nginx.rotate_log)
             return
         candidate = self._nginx.config.with_name("candidate.conf")
         await asyncio.to_thread(write_atomic, candidate, rendered.text, 0o644)
@@ -285,12 +295,28 @@ class Proxy:
     def _port_problem(self, error: PortTaken, sites: list[Site], listeners: Sequence[vitals.Listener]) -> None:
         site = next((site for site in sites if site.public_port == error.port), None)
         what = f"Instance {site.name} is not reachable from outside" if site else "The page with the CA is not served"
+        if error.port == self._config.broker.tls_port:
+            what = "The message broker is not reachable from outside by TLS"
         log.error("%s: %s", what, error)
         key = f"{TAKEN}{error.port}"
         self._conditions.add(key)
         about = site.instance_id if site else None
         seen = ", ".join(f"{each} listens there" for each in listeners) or "nobody is seen to listen there"
         self._raise(key, title=what, cause=str(error), evidence=seen, next_step=error.hint, about=about)
+
+    def _tell_of_messages(self) -> None:
+        broker = self._config.broker
+        if not broker.enabled or not broker.tls_port or self._stream.find() is not None:
+            self._resolve(MESSAGES)
+            return
+        self._conditions.add(MESSAGES)
+        self._raise(
+            MESSAGES,
+            title="The message broker is not reachable from outside by TLS",
+            cause=self._stream.refused or "This nginx can pass on HTTP only: its module 'stream' is not installed.",
+            evidence=f"Nothing listens on port {broker.tls_port}. Websockets reach the broker at the box's address.",
+            next_step=messages.INSTALL,
+        )
 
     def _name_problem(self, key: str, site: Site) -> None:
         self._conditions.add(key)
@@ -335,6 +361,8 @@ def _free(port: int) -> bool:
         try:
             probe.bind(("0.0.0.0", port))  # noqa: S104 - probed and closed
             probe.listen(1)
+        except PermissionError:  # nginx may and we may not: whether somebody listens there is all that can be seen
+            return not vitals.listeners([port])
         except OSError:
             return False
     return True

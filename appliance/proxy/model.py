@@ -27,6 +27,17 @@ class Box(Struct, frozen=True):
     ipv6: bool = True
     workers: int = 1
     connections: int = 1024
+    messages: Messages | None = None
+
+
+class Messages(Struct, frozen=True):
+    """The message broker as nginx sees it: its ports on loopback, and the one for programs elsewhere (0: none).
+    `module`: a file that nginx has to load for that."""
+
+    port: int
+    websocket_port: int
+    tls_port: int
+    module: str = ""
 
 
 class Site(Struct, frozen=True):

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from appliance.config import Home
 from appliance.proxy.render import templates
+from appliance.schema.trust import STEPS
 
 
 class Link(Struct, frozen=True):
@@ -25,6 +26,7 @@ class Page(Struct, frozen=True):
     paragraphs: tuple[str, ...] = ()
     evidence: str = ""
     notes: tuple[str, ...] = ()
+    steps: tuple[tuple[str, str], ...] = ()  # for whom, and what to do
     links: tuple[Link, ...] = ()
     refresh_s: int = 0
 
@@ -87,6 +89,7 @@ def html(page: Page) -> str:
         paragraphs=page.paragraphs,
         evidence=page.evidence,
         notes=page.notes,
+        steps=page.steps,
         links=page.links,
         refresh_s=page.refresh_s,
     )
@@ -122,6 +125,7 @@ def _ca(fingerprint: str, names: tuple[str, ...]) -> Page:
         ),
         evidence=fingerprint,
         links=(Link("/ca.crt", "Download the certificate"), Link("/open", "Open Weir")),
+        steps=tuple(STEPS.items()),
         notes=(f"Names of this box: {', '.join(names)}",),
     )
 

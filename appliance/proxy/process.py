@@ -63,7 +63,7 @@ class Nginx:
         self._program = program
         self._process: Process | None = None
         self.config = home.nginx / "nginx.conf"
-        self.log = home.logs / "nginx.log"
+        self.log = home.nginx_log
 
     @property
     def pid(self) -> int | None:
@@ -72,7 +72,7 @@ class Nginx:
 
     def prepare(self) -> None:
         """Make the directories that nginx needs. Raises OSError."""
-        for directory in (self._home.nginx / "tmp", self._home.logs, self._home.run / "up"):
+        for directory in (self._home.nginx_scratch, self._home.logs, self._home.run / "up"):
             directory.mkdir(parents=True, exist_ok=True)
 
     async def test(self, config: Path) -> None:
@@ -96,7 +96,7 @@ class Nginx:
             await _ended(process)
         if process.returncode != 0:
             text = output.decode(errors="replace")
-            raise _reason(text) or ConfigRefused(_sentence(text) or f"nginx -t ended with {process.returncode}")
+            raise reason(text) or ConfigRefused(sentence(text) or f"nginx -t ended with {process.returncode}")
 
     def adopt(self) -> bool:
         """Take over the nginx that runs with our configuration, if one does: proven by what it was started with."""
@@ -117,7 +117,7 @@ class Nginx:
             self._process.reap()  # now: this start may fail
         await self._end_orphans()
         self._cap_log()
-        (self._home.run / "nginx.sock").unlink(missing_ok=True)  # nginx never removes a dead one's socket
+        self._home.nginx_socket.unlink(missing_ok=True)  # nginx never removes a dead one's socket
         mark = self._log_size()
         self._hold(await asyncio.to_thread(self._spawn))
         try:
@@ -144,7 +144,7 @@ class Nginx:
         """The version of the configuration that nginx answers with; empty when it does not answer."""
         try:
             async with asyncio.timeout(2):
-                return await self._ask()
+                return await ask_version(self._home.nginx_socket)
         except (OSError, TimeoutError, asyncio.IncompleteReadError):
             return ""
 
@@ -156,7 +156,7 @@ class Nginx:
             if found := await asyncio.to_thread(stopped, self._process.identity.pid):
                 return f"process {found[0]} of nginx is stopped (SIGSTOP)"
             async with asyncio.timeout(2):
-                if await self._ask():
+                if await ask_version(self._home.nginx_socket):
                     return ""
         except OSError as error:
             if pidfd.out_of_descriptors(error):
@@ -310,20 +310,6 @@ class Nginx:
                 )
             await asyncio.sleep(0.02)
 
-    async def _ask(self) -> str:
-        reader, writer = await asyncio.open_unix_connection(self._home.run / "nginx.sock")
-        try:
-            writer.write(b"GET /version HTTP/1.0\r\nHost: weir\r\n\r\n")
-            answer = await reader.read(4096)
-            head, _, body = answer.partition(b"\r\n\r\n")
-            if not body and head:
-                body = await reader.read(64)
-            return body.decode("ascii", "replace").strip()
-        finally:
-            writer.close()
-            with contextlib.suppress(OSError):
-                await writer.wait_closed()
-
     def _log_size(self) -> int:
         try:
             return self.log.stat().st_size
@@ -342,17 +328,33 @@ class Nginx:
                 text = file.read(_TAIL_BYTES).decode(errors="replace")
         except OSError:
             return None
-        return _reason(text)
+        return reason(text)
 
 
-def _reason(text: str) -> Unavailable | None:
+async def ask_version(door: Path) -> str:
+    """What the nginx behind its own socket says of its configuration. Raises OSError."""
+    reader, writer = await asyncio.open_unix_connection(door)
+    try:
+        writer.write(b"GET /version HTTP/1.0\r\nHost: weir\r\n\r\n")
+        answer = await reader.read(4096)
+        head, _, body = answer.partition(b"\r\n\r\n")
+        if not body and head:
+            body = await reader.read(64)
+        return body.decode("ascii", "replace").strip()
+    finally:
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+
+
+def reason(text: str) -> Unavailable | None:
     """The error behind what nginx wrote, None while it has given no reason or is still trying."""
     failed = re.search(r"bind\(\) to \S+:(\d+) failed \((98|13)", text)
     if failed is not None:
         # It tries a taken port for 2.5 s and does not read signals meanwhile: the reason counts once it gave up.
         gave_up = failed[2] == "13" or "still could not bind()" in text
         return _port_taken(int(failed[1]), denied=failed[2] == "13") if gave_up else None
-    return ConfigRefused(_sentence(text), hint=_REFUSED_HINT) if "[emerg]" in text else None
+    return ConfigRefused(sentence(text), hint=_REFUSED_HINT) if "[emerg]" in text else None
 
 
 def _port_taken(port: int, *, denied: bool) -> PortTaken:
@@ -369,7 +371,7 @@ def _port_taken(port: int, *, denied: bool) -> PortTaken:
     )
 
 
-def _sentence(output: str) -> str:
+def sentence(output: str) -> str:
     """nginx's reason: its [emerg] line without time stamp and pid, else its last line."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     reasons = [line.partition("[emerg]")[2] for line in lines if "[emerg]" in line] or lines[-1:]

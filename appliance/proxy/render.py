@@ -14,6 +14,7 @@ from typing import Any
 import jinja2
 from msgspec import Struct
 
+from appliance.config import Home
 from appliance.errors import Invalid
 from appliance.proxy import places
 from appliance.proxy.model import Box, Site
@@ -23,6 +24,7 @@ from appliance.system.access import PATH, PORT
 PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'"
 # Runs of Weir's cookies that are cut out of one Cookie header; with more of them none at all is passed.
 COOKIE_STEPS = 6
+SCRATCH = ("body", "proxy", "fastcgi", "uwsgi", "scgi")
 
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _UNKNOWN_NAME = (
@@ -85,8 +87,7 @@ def _context(box: Box, sites: list[Site]) -> dict[str, Any]:
     found = [_site(box, site) for site in sites]
     hosts = {name.host: None for name in box.names}
     return {
-        "file": lambda path: quote(f"{box.home}/{path}"),
-        "unix": lambda path: quote(f"unix:{box.home}/{path}"),
+        **_paths(Home(Path(box.home))),
         "certificate": word(box.certificate),
         "user": word(box.user) if box.user else "",
         "workers": box.workers,
@@ -106,7 +107,30 @@ def _context(box: Box, sites: list[Site]) -> dict[str, Any]:
         "sites": found,
         "servers": [] if box.access.mode == PATH else found,
         "paths": found if box.access.mode == PATH else [],
+        **_messages(box),
         **places.context(box, sites),
+    }
+
+
+def _messages(box: Box) -> dict[str, Any]:
+    """The message broker; no more connections to it than leave room for browsers."""
+    door, share = box.messages, box.connections // 4
+    module = quote(door.module) if door is not None and door.tls_port and door.module else ""
+    return {"messages": door, "module": module, "messages_all": share, "messages_each": max(1, share // 4)}
+
+
+def _paths(home: Home) -> dict[str, Token]:
+    return {
+        "pid": quote(str(home.nginx_pid)),
+        "log": quote(str(home.nginx_log)),
+        **{f"scratch_{kind}": quote(str(home.nginx_scratch / kind)) for kind in SCRATCH},
+        "pages": quote(str(home.nginx / "pages")),
+        "ca": quote(str(home.tls / "ca.crt")),
+        "challenges": quote(f"{home.nginx / 'acme'}/"),
+        "leaf": quote(str(home.tls / "box.crt")),
+        "leaf_key": quote(str(home.tls / "box.key")),
+        "platform_socket": quote(f"unix:{home.web_socket}"),
+        "own_socket": quote(f"unix:{home.nginx_socket}"),
     }
 
 
@@ -137,7 +161,7 @@ def _site(box: Box, site: Site) -> dict[str, Token | int]:
         "public_port": site.public_port,
         "node_red_port": site.node_red_port,
         "page": Token(f"/{site.instance_id}.html"),
-        "flag": quote(f"{box.home}/run/up/{site.instance_id}"),
+        "flag": quote(str(Home(Path(box.home)).run / "up" / site.instance_id)),
         **places.site_context(box, site),
     }
 

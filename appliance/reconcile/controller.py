@@ -83,7 +83,7 @@ class Reconciler:
         self._settings = settings
         self._chance = chance
         self._starts = Starts(settings.starts_at_most, queue.poke, idle_cpus)
-        self._admission = Admission(memory, self._starts)
+        self._admission = Admission(memory, self._starts, observed, settings.broker_up)
         self._histories: dict[str, History] = {}
         self._steps = Steps(clock)
         self._sites: dict[str, tuple[object, ...]] = {}
@@ -340,11 +340,11 @@ class Reconciler:
         return entry is not None and entry.own_report is not None
 
     async def _tell(self, spec: InstanceSpec, observation: Observation, action: Tell) -> None:
-        at = replace(spec, generation=observation.generation)
+        at, how = replace(spec, generation=observation.generation), self._observed.manner(spec.id, action.generation)
         if self._observed.is_plain(spec.id) and not await self._fits(spec, observation, action):
             return
         try:
-            done = await self._launchers.command(at, action.command, action.generation)
+            done = await self._launchers.command(at, action.command, action.generation, how)
         except Unavailable as error:
             log.warning("instance %s: cannot say '%s' to its launcher: %s", spec.id, action.command, error)
             self._remember(spec.id, backoff.missed, error.code)

@@ -2,7 +2,8 @@
 
 nginx serves an instance while the file `run/up/<id>` exists, so neither way needs a reload. Proven is a socket that
 the launcher's Node-RED holds. The launcher keeps that socket when Node-RED ends, so while it says that the next one
-is coming (`holding`) the same socket is proof enough: clients wait in it. The file says which launcher and which
+is coming (`holding`) the same socket is proof enough: clients wait in it. What an instance with a user of its own holds
+can't be looked at; there the socket's user is the proof. The file says which launcher and which
 socket were proven, so that an appliance that starts anew need not shut anybody out to find out again.
 """
 
@@ -22,6 +23,7 @@ from appliance.reconcile.entry import Entry
 from appliance.reconcile.observed import Observed
 from appliance.system import sockets, tree
 from appliance.system.pidfd import stat
+from appliance.system.sockdiag import Listening
 from appliance.tasks import Tasks
 
 log = logging.getLogger(__name__)
@@ -163,21 +165,21 @@ def _prove(claim: Claim, known: Proof | None) -> tuple[Proof | None, bool, int |
     """The proof for `claim`, or None; whether what listens is at least the socket that was proven before; and the
     Node-RED that listens."""
     # A published launcher lets Node-RED listen on all addresses.
-    inode = sockets.any_listener_inode(claim.port) if claim.plain else sockets.listener_inode(claim.port)
-    if inode is None:
+    found = sockets.any_listener(claim.port) if claim.plain else sockets.listener(claim.port)
+    if found is None:
         return None, False, None
-    proof = Proof(claim.launcher_pid, inode)
+    proof = Proof(claim.launcher_pid, found.inode)
     if claim.node_red_pid is None and not claim.plain:
-        holds = proof == known or sockets.owns(claim.launcher_pid, inode)
+        holds = proof == known or sockets.holds(claim.launcher_pid, found)
         return proof if holds else None, proof == known, None
     children = tree.children(claim.launcher_pid) if claim.plain else [claim.node_red_pid]
-    owner = next((pid for pid in children if pid is not None and _listens(pid, claim.launcher_pid, inode)), None)
+    owner = next((pid for pid in children if pid is not None and _listens(pid, claim.launcher_pid, found)), None)
     return proof if owner is not None else None, proof == known, owner
 
 
-def _listens(pid: int, launcher_pid: int, inode: int) -> bool:
+def _listens(pid: int, launcher_pid: int, found: Listening) -> bool:
     seen = stat(pid)
-    return seen is not None and seen.ppid == launcher_pid and sockets.owns(pid, inode)
+    return seen is not None and seen.ppid == launcher_pid and sockets.holds(pid, found)
 
 
 def _read(flag: Path) -> Proof | None:

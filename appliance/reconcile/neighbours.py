@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Protocol
 
 from msgspec import Struct
 
-from appliance.model import InstanceSpec, LauncherReport, Observation
+from appliance.model import InstanceSpec, LauncherReport, Manner, Observation
 
 
 class Wanted(Protocol):
@@ -23,7 +23,9 @@ class Launchers(Protocol):
     """The way to living launchers. Raises Unavailable. `command`: whether it is done, or will be told when it is."""
 
     async def info(self, at: InstanceSpec) -> LauncherReport: ...
-    async def command(self, at: InstanceSpec, command: str, generation: int | None = None) -> bool: ...
+    async def command(
+        self, at: InstanceSpec, command: str, generation: int | None = None, manner: Manner = ...
+    ) -> bool: ...
 
 
 class Orphans(Protocol):
@@ -40,4 +42,5 @@ class Settings(Struct, frozen=True):
     starts_at_most: int  # at a time, however idle the processors are
     workers: int = 8
     resync_s: float = 60.0
+    broker_up: Callable[[], bool] = lambda: True  # whether instances that start after the broker may start
     asks_new: bool = False  # launchers that were placed do not say by themselves that they are there

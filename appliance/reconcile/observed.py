@@ -14,7 +14,7 @@ from typing import Protocol
 from msgspec.structs import replace
 
 from appliance.events import Bus, Event
-from appliance.model import Desired, InstanceSpec, LauncherReport, LauncherState, Observation, Phase
+from appliance.model import Desired, InstanceSpec, LauncherReport, LauncherState, Manner, Observation, Phase
 from appliance.reconcile import shown
 from appliance.reconcile.entry import SERVING, Carried, Entry, Verdict, accepted
 from appliance.schema.instances import InstanceMeta, InstanceStatus
@@ -43,6 +43,7 @@ class Observed:
         self._clock = clock
         self._monotonic_s = monotonic_s
         self._entries: dict[str, Entry] = {}
+        self._manners: dict[str, tuple[int, Manner]] = {}
         self._gate: Gate | None = None
         self._reported: Callable[[str], None] = lambda _: None
 
@@ -83,6 +84,8 @@ class Observed:
         entry = self._entries.get(instance_id)
         if entry is None or (counted := accepted(entry, report, self._monotonic_s())) is None:
             return
+        if (asked := self._manners.get(instance_id)) is not None and counted.command_generation >= asked[0]:
+            del self._manners[instance_id]  # carried out: the next start is an ordinary one
         self._take(entry, counted)
         self._update(entry)
         self._reported(instance_id)
@@ -104,6 +107,16 @@ class Observed:
             entry.carried = Carried(carried.pid, carried.done, command_generation, self._monotonic_s())
         entry.report = replace(entry.report, command_generation=entry.carried.done)
         self._publish(entry)
+
+    def asked(self, instance_id: str, command_generation: int, manner: Manner) -> None:
+        """How this wish is to be carried out. Kept until it is, by this process: one that is told again after the
+        appliance was restarted in between is carried out as an ordinary restart."""
+        self._manners[instance_id] = (command_generation, manner)
+
+    def manner(self, instance_id: str, command_generation: int) -> Manner:
+        """How this wish is to be carried out, if it has not been yet."""
+        generation, manner = self._manners.get(instance_id, (-1, Manner()))
+        return manner if generation == command_generation else Manner()
 
     def is_plain(self, instance_id: str) -> bool:
         """Whether its launcher says its state and no more."""
@@ -157,6 +170,7 @@ class Observed:
 
     def forget(self, instance_id: str) -> None:
         """The instance is no more."""
+        self._manners.pop(instance_id, None)
         if self._entries.pop(instance_id, None) is not None and self._gate is not None:
             self._gate.lower(instance_id)
 

@@ -56,6 +56,8 @@ def _running(report: LauncherReport, pending: bool, serving: bool) -> str:
 def meta(entry: Entry, desired: Desired, since: datetime | None) -> InstanceMeta:
     """The live state on the wire."""
     report, verdict = entry.own_report, entry.verdict
+    paused = entry.spec.paused if desired in (Desired.RUNNING, Desired.STOPPED, entry.spec.desired) else ""
+    desired = Desired.SUSPENDED if paused else desired
     state = shown_state(
         desired,
         entry.observation,
@@ -64,7 +66,7 @@ def meta(entry: Entry, desired: Desired, since: datetime | None) -> InstanceMeta
         serving=entry.serving,
         gave_up=verdict.gave_up,
     )
-    reason, message = _why(entry, state)
+    reason, message = ("maintenance", paused) if paused else _why(entry, state)
     return InstanceMeta(
         state=state,
         versions=entry.report.versions if entry.report else {},

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from appliance.schema.broker import BrokerSummary
 from appliance.schema.common import Body, Wire
+from appliance.schema.operations import Maintenance, Room
 
 
 class Finding(Struct, frozen=True):
@@ -40,6 +42,7 @@ class ApplianceStatus(Wire):
     home: str
     ca_url: str = ""
     access: str = "port"  # how instances are reached: "port", "host" or "path" (`ingress.mode`)
+    http_port: int = 80  # of the page where trust in the box begins
     ca_fingerprint: str = ""  # SHA-256, `AB:CD:…`; empty while there is no CA
 
 
@@ -73,6 +76,9 @@ class BoxStatus(Wire):
     instances: list[StatusInstance]
     host: HostStatus
     problems: list[Problem]
+    room: list[Room] = []
+    maintenance: Maintenance | None = None
+    broker: BrokerSummary | None = None  # null: the message broker is switched off
 
 
 class HostDisk(Wire):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from msgspec import Meta as MsgMeta
 from msgspec import Raw, Struct, field
 
 from appliance.schema.common import Body, Links, Meta, Page, Wire
@@ -167,6 +168,12 @@ class CheckName(Body):
     name: str
 
 
+class OpenedShell(Body):
+    """`account`: as whom on the machine."""
+
+    account: Annotated[str, MsgMeta(min_length=1, max_length=64)]
+
+
 class Available(Wire):
     available: bool
 
@@ -232,6 +239,9 @@ class BootGrant(Wire):
     api_secret: str
     spool_key: str  # what the launcher signs reports with that it keeps on the disk
     team_id: str = field(name="teamID")
+    broker_url: str = field(name="brokerURL", default="")  # empty, as the two below: this box has no message broker
+    broker_username: str = ""
+    broker_password: str = ""
 
 
 class Stack(Wire):

@@ -91,3 +91,4 @@ class ResourceReport(Body):
     cpu_limit: Amount | None = None
     memory_limit_mb: Amount | None = None
     alerts: Annotated[list[Alert], Meta(max_length=8)] = []
+    written_bytes: Count | None = None  # to disks, since this launcher (`sample.src`) lives

@@ -37,11 +37,13 @@ class AcceptedNames:
         *,
         host: Callable[[], str] = socket.gethostname,
         addresses: Callable[[], Sequence[str]] = tls.box_addresses,
+        local: Callable[[], str | None] = lambda: None,
     ) -> None:
         self.https_port = config.listen.https
         self._config = config
         self._host = host
         self._addresses = addresses
+        self._local = local
         self._own: tuple[AcceptedName, ...] = ()
         self._read_at = -OWN_KEPT_S
         self._added: tuple[AcceptedName, ...] = ()
@@ -53,7 +55,8 @@ class AcceptedNames:
     def own(self) -> tuple[AcceptedName, ...]:
         """Those of config.toml and of the box itself: they are accepted without being kept anywhere."""
         if time.monotonic() - self._read_at >= OWN_KEPT_S:
-            self._own = tuple(tls.accepted_names(self._config, self._host(), addresses=self._addresses()))
+            host, addresses = self._host(), self._addresses()
+            self._own = tuple(tls.accepted_names(self._config, host, addresses=addresses, local=self._local()))
             self._read_at = time.monotonic()
             self._written = ()
         return self._own

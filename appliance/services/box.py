@@ -17,10 +17,12 @@ from appliance.model import Subject
 from appliance.schema.box import ApplianceStatus, BoxStatus, HostStatus, Machine, Problem, StatusInstance
 from appliance.schema.instances import Instance
 from appliance.services import machine
+from appliance.services.broker import BrokerDesk
 from appliance.services.conditions import Condition, Conditions
 from appliance.services.context import Context
 from appliance.services.health.health import Health
 from appliance.services.instances import Instances
+from appliance.services.operations import Operations
 from appliance.system import tls
 
 
@@ -60,6 +62,8 @@ class Box:
         conditions: Conditions,
         ready: Callable[[], bool],
         usage: Callable[[Path], Usage] = measure,
+        operations: Operations | None = None,
+        broker: BrokerDesk | None = None,
     ) -> None:
         self._context = context
         self._instances = instances
@@ -67,6 +71,8 @@ class Box:
         self._conditions = conditions
         self._ready = ready
         self._usage = usage
+        self._operations = operations
+        self._broker = broker
         self._started_at = context.clock()
         psutil.cpu_percent(interval=None)  # the first call only marks where the next one begins to count
 
@@ -85,6 +91,9 @@ class Box:
                 disk_total_bytes=usage.disk_total_bytes,
             ),
             problems=await self._problems(subject, listed),
+            room=await self._operations.room.now() if self._operations else [],
+            maintenance=self._operations.maintenance.shown() if self._operations else None,
+            broker=self._broker.summary() if self._broker else None,
         )
 
     async def _listed(self, subject: Subject) -> list[Instance]:
@@ -129,6 +138,7 @@ class Box:
             home=str(self._context.home.root),
             ca_url=f"{self._context.base_url()}/ca.crt",
             access=self._context.config.ingress.mode,
+            http_port=self._context.config.listen.http,
             ca_fingerprint=fingerprint,
         )
 

@@ -22,6 +22,7 @@ from appliance.services import (
     names,
     published,
     setting_rules,
+    start_order,
     supervision,
     team_limits,
 )
@@ -273,6 +274,8 @@ def _stack(tx: Tx, row: InstanceRow, kind: TypeRow | None, wanted: str | None) -
 
 
 def _supervise(tx: Tx, row: InstanceRow, given: dict[str, Any], at: int) -> list[dict[str, Any]]:
+    if given.get("startAfter"):
+        given = {**given, "startAfter": start_order.resolved(tx, row, given["startAfter"])}
     after = supervision.changed(row.launcher_settings, given)
     instances.set_launcher_settings(tx, row.id, after, at=at)
     old, new = supervision.effective(row.launcher_settings), supervision.effective(after)

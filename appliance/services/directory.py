@@ -12,6 +12,8 @@ from appliance.services.notifications import Notifications
 from appliance.services.personal_tokens import PersonalTokens
 from appliance.services.platform import PlatformSettings
 from appliance.services.recovery import Recovery
+from appliance.services.ssh_keys import SshKeysOfPeople
+from appliance.services.ssh_logins import SshLogins
 from appliance.services.statistics import Statistics
 from appliance.services.team_life import TeamLife
 from appliance.services.team_types import TeamTypes
@@ -31,6 +33,8 @@ class Directory(Struct, frozen=True):
     settings: PlatformSettings
     statistics: Statistics
     recovery: Recovery
+    ssh_keys: SshKeysOfPeople
+    ssh_logins: SshLogins
 
 
 def directory(context: Context, audit: Recorder, hasher: Passwords) -> Directory:
@@ -48,4 +52,6 @@ def directory(context: Context, audit: Recorder, hasher: Passwords) -> Directory
         settings=PlatformSettings(context, audit),
         statistics=Statistics(context, audit),
         recovery=Recovery(context, audit, hasher, people, team_life),
+        ssh_keys=SshKeysOfPeople(context, audit),
+        ssh_logins=SshLogins(context, audit, context.home.root / "ssh" / "administrators"),
     )

@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from appliance.errors import Conflict, Invalid, NotFound
 from appliance.events import Event
-from appliance.model import Desired, InstanceSpec, LauncherReport, LauncherState, Subject
+from appliance.model import Desired, InstanceSpec, LauncherReport, LauncherState, Manner, Subject
 from appliance.schema import instances as wire
 from appliance.schema.common import Page, moment
 from appliance.schema.resources import Figures
@@ -29,7 +29,7 @@ from appliance.services.context import Context, Recorder, record_of_instance
 from appliance.services.paging import page_of
 from appliance.services.reach import teams_of
 from appliance.services.stacks import Stacks
-from appliance.store import instances, kept, library, storage
+from appliance.store import instances, kept, library, limits, storage
 from appliance.store.engine import Tx
 from appliance.store.instances import InstanceRow
 
@@ -52,6 +52,10 @@ class Live(Protocol):
     def meta(self, instance_id: str, desired: Desired) -> wire.InstanceMeta: ...
 
     def report(self, instance_id: str, report: LauncherReport) -> None: ...
+
+    def is_plain(self, instance_id: str) -> bool: ...
+
+    def asked(self, instance_id: str, command_generation: int, manner: Manner) -> None: ...
 
 
 class _Remains(Struct, frozen=True):
@@ -148,6 +152,33 @@ class Instances:
         """Want Node-RED started anew with fresh settings. Raises Invalid `project_suspended`."""
         await self._wish(subject, instance_id, wishes.restart)
 
+    async def restart_so(self, subject: Subject, instance_id: str, manner: Manner) -> None:
+        """Want Node-RED started anew: into safe mode, or without asking the one that runs to end.
+
+        Raises Invalid `project_suspended`, and `unexpected_error` where the published launcher runs it; Conflict
+        `invalid_state` while the launcher can't be told.
+        """
+        if self._live.is_plain(instance_id):
+            raise Invalid(
+                "The published launcher can only be told to start, stop and restart.",
+                code="unexpected_error",
+                hint="Restart the instance, or run it by Weir's own launcher.",
+            )
+        number = await self._wish(subject, instance_id, wishes.restart_so(manner))
+        self._live.asked(instance_id, number, manner)
+
+    async def shell_opened(self, subject: Subject, instance_id: str, account: str) -> None:
+        """Write down that somebody opens a shell in its directory, as this account of the machine."""
+
+        def work(tx: Tx) -> None:
+            row = instances.get(tx, instance_id)
+            if row is None:
+                raise _unknown()
+            told = {"info": {"account": account}}
+            record_of_instance(self._audit, tx, "instance.shell.opened", subject, row, told)
+
+        await self._context.store.write(work)
+
     async def suspend(self, subject: Subject, instance_id: str) -> None:
         """Want no launcher at all. Raises Invalid `project_suspended`."""
         await self._wish(subject, instance_id, wishes.suspend)
@@ -209,17 +240,19 @@ class Instances:
 
     async def specs(self) -> builtins.list[InstanceSpec]:
         """What is wanted, of all instances."""
-        rows = await self._context.store.read(instances.every)
+        rows, held = await self._context.store.read(lambda tx: (instances.every(tx), limits.every(tx)))
         built = await self._stacks.resolve_all({views.stack_of(row) for row in rows})
-        return [views.spec(row, built[views.stack_of(row)], self._addresses) for row in rows]
+        return [views.spec(row, built[views.stack_of(row)], self._addresses, held.get(row.id)) for row in rows]
 
     async def spec(self, instance_id: str) -> InstanceSpec | None:
         """What is wanted of one instance; None when there is no such row."""
-        row = await self._context.store.read(lambda tx: instances.get(tx, instance_id))
+        row, held = await self._context.store.read(
+            lambda tx: (instances.get(tx, instance_id), limits.get(tx, instance_id))
+        )
         if row is None:
             return None
         built = await self._stacks.resolve_all({views.stack_of(row)})
-        return views.spec(row, built[views.stack_of(row)], self._addresses)
+        return views.spec(row, built[views.stack_of(row)], self._addresses, held)
 
     async def removed(self, instance_id: str) -> None:
         """The driver has removed it: keep its flows in `state/deleted`, then drop the row. Idempotent.
@@ -249,7 +282,8 @@ class Instances:
 
     async def _wish(
         self, subject: Subject, instance_id: str, decide: Callable[[Desired, str], wishes.Wish | None]
-    ) -> None:
+    ) -> int:
+        """Store what is wanted from now on; the number of the wish that a launcher has to carry out."""
         seen = await self._row(instance_id)
         shown = self._live.meta(instance_id, seen.desired).state
 
@@ -257,27 +291,29 @@ class Instances:
             # Another wish came in between: what was shown is of before it, and it has not been carried out yet.
             return decide(row.desired, shown if _wished(row) == _wished(seen) else "starting")
 
-        await self._context.store.write(lambda tx: self._write_wish(tx, subject, instance_id, decided))
+        number = await self._context.store.write(lambda tx: self._write_wish(tx, subject, instance_id, decided))
         self._poke(instance_id)
+        return number
 
     def _write_wish(
         self, tx: Tx, subject: Subject, instance_id: str, decide: Callable[[InstanceRow], wishes.Wish | None]
-    ) -> None:
+    ) -> int:
         row = instances.get(tx, instance_id)
         if row is None:
             raise _unknown()
         wish = decide(row)
         if wish is None:
-            return
+            return row.command_generation
         at = self._context.now_ms()
         instances.wish(tx, row.id, wish.desired, at=at, placed_anew=wish.placed_anew, command=wish.command)
         record_of_instance(self._audit, tx, wish.event, subject, row, self._told(wish, row, at))
         tx.after_commit(Event("instance.changed", row.id, row.team_id, {"id": row.id}))
+        return row.command_generation + wish.command
 
     def _told(self, wish: wishes.Wish, row: InstanceRow, at: int) -> dict[str, Any]:
-        """A deletion says where the flows are found afterwards."""
+        """A deletion says where the flows are found afterwards, a restart in what manner it is done."""
         if wish.desired is not Desired.DELETING:
-            return {}
+            return {"info": dict.fromkeys(wish.so, True)} if wish.so else {}
         return {"info": {"kept": str(self._deleted / deleted.file_name(row.name, at))}}
 
     def _views(self, rows: Sequence[InstanceRow]) -> builtins.list[wire.Instance]:
@@ -298,6 +334,7 @@ class Instances:
             public_port=addresses.public(row.number),
             platform_port=addresses.platform_port(),
             extra_ca=str(authority) if authority.exists() else None,
+            broker=self._context.config.broker.enabled,
         )
 
 

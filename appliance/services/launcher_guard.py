@@ -87,7 +87,7 @@ def on_the_network(home: Home, listen: Listen, why: str) -> Trouble:
         "and changes their files. Weir could not put a firewall rule before them.",
         why,
         f'Close the TCP ports {ranges} to everything but this machine, then write firewall = "own" under [launcher] '
-        f"in {home.root / 'config.toml'}; or run Weir as root with nftables; or use Weir's own launcher.",
+        f"in {home.config_file}; or run Weir as root with nftables; or use Weir's own launcher.",
     )
 
 

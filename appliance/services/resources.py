@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Protocol
 
@@ -49,6 +50,9 @@ class Instances(Protocol):
     """What is wanted of an instance; None when there is no such."""
 
     async def spec(self, instance_id: str) -> InstanceSpec | None: ...
+
+
+Written = Callable[[str, str, int], None]  # instance, launcher, bytes since that launcher lives
 
 
 class Latest:
@@ -129,10 +133,17 @@ class Resources:
     """Takes in what launchers say, tells it to the bus as `instance.resources`, and raises and clears problems."""
 
     def __init__(
-        self, latest: Latest, *, instances: Instances, launchers: Launchers, conditions: Conditions, bus: Bus
+        self,
+        latest: Latest,
+        *,
+        instances: Instances,
+        launchers: Launchers,
+        conditions: Conditions,
+        bus: Bus,
+        written: Written = lambda *_: None,
     ) -> None:
         self._latest, self._instances, self._launchers = latest, instances, launchers
-        self._conditions, self._bus = conditions, bus
+        self._conditions, self._bus, self._written = conditions, bus, written
         self._unknown: asyncio.Queue[str] = asyncio.Queue(maxsize=2000)
         bus.listen(self._hear)
 
@@ -146,6 +157,8 @@ class Resources:
         if spec is not None:
             self._take(spec, _figures(report))
             self._judge(spec, report.alerts)
+            if report.written_bytes is not None:
+                self._written(spec.id, report.sample.src, report.written_bytes)
 
     async def history(self, instance_id: str, *, since: int | None, limit: int | None) -> ResourceHistory:
         """The samples that the instance's launcher keeps, oldest first; none when it has no launcher.

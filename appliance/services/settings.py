@@ -61,7 +61,7 @@ DEFAULT_POLICY: dict[str, Any] = {
 """What an instance may not change; what is not named it may."""
 
 # Features that a launcher asks about and that this box does not have.
-_ABSENT = ("projectComms", "teamBroker", "tables", "teamNPM")
+_ABSENT = ("teamBroker", "tables", "teamNPM")
 # Not part of Node-RED's settings, or made below.
 _APART = frozenset({"env", "localAuth", "emailAlerts"})
 _ROOT = re.compile(r"[0-9a-z_/-]*", re.ASCII | re.IGNORECASE)
@@ -81,6 +81,7 @@ class Place(Struct, frozen=True):
     public_port: int
     platform_port: int
     extra_ca: str | None
+    broker: bool = False  # whether this box has a message broker, for the nodes that link instances
 
 
 def merge(template: Mapping[str, Any], policy: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
@@ -137,7 +138,7 @@ def document(row: InstanceRow, place: Place, box: BoxSecrets, *, ours: bool) -> 
         "state": row.desired.value,
         "stack": row.stack_properties,
         "settings": _node_red(row, merged, place.path),
-        "features": {"shared-library": True, **dict.fromkeys(_ABSENT, False)},
+        "features": {"shared-library": True, "projectComms": place.broker, **dict.fromkeys(_ABSENT, False)},
         **supervision.document(row.launcher_settings),
     }
     return {**answer, "weir": _weir(row, place)} if ours else answer

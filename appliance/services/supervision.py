@@ -12,6 +12,8 @@ LEAST_INTERVAL_MS = 5000
 MOST_INTERVAL_MS = 3_600_000
 LEAST_INSTALL_S = 60
 MOST_INSTALL_S = 7200
+MOST_AFTER = 16
+BROKER = "broker"
 
 DEFAULTS: dict[str, Any] = {
     "healthCheckInterval": 7500,
@@ -19,6 +21,7 @@ DEFAULTS: dict[str, Any] = {
     "crashPolicy": "safe",
     "hotSpare": False,
     "installTimeout": 900,
+    "startAfter": [],
 }
 """What holds for an instance that says nothing (platform model §6 for the first two)."""
 
@@ -65,6 +68,8 @@ def _allowed(key: str, value: object) -> bool:
         return isinstance(value, str) and value in POLICIES
     if key == "healthCheckInterval":
         return _between(value, LEAST_INTERVAL_MS, MOST_INTERVAL_MS)
+    if key == "startAfter":
+        return isinstance(value, list) and len(value) <= MOST_AFTER and all(isinstance(each, str) for each in value)
     if key == "installTimeout":
         return _between(value, LEAST_INSTALL_S, MOST_INSTALL_S)
     return isinstance(value, bool)
@@ -83,5 +88,6 @@ _HINTS = {
     "healthCheckInterval": f"It is a number of milliseconds from {LEAST_INTERVAL_MS} to {MOST_INTERVAL_MS}.",
     "disableAutoSafeMode": "It is true or false.",
     "hotSpare": "It is true or false.",
+    "startAfter": f'It is a list of at most {MOST_AFTER} instances (names or ids), or "broker".',
     "installTimeout": f"It is a number of seconds from {LEAST_INSTALL_S} to {MOST_INSTALL_S}.",
 }

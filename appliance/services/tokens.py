@@ -15,6 +15,7 @@ from appliance.errors import Conflict, NotFound, Unauthorized
 from appliance.events import Event
 from appliance.model import RunGrant, Subject
 from appliance.schema.instances import BootGrant
+from appliance.services import broker
 from appliance.services.context import Context, Recorder
 from appliance.store import instances, oauth, teams, tokens
 from appliance.store.engine import Tx
@@ -32,7 +33,8 @@ EDITOR_SCOPES = frozenset({"user:read", "team:user"})
 # The same for somebody who uses the pages of its flows.
 USE = "project:flows:http"
 HTTP_SCOPES = frozenset({"user:read", "team:user", USE})
-_PREFIXES = ("ffpat_", "fft_", "ffu_", "ffhttp_")
+SSH_PREFIX = "ffssh_"  # such a token counts on the box's own socket only
+_PREFIXES = ("ffpat_", "fft_", "ffu_", "ffhttp_", SSH_PREFIX)
 _LENGTH_LIMIT = 128
 
 
@@ -176,12 +178,16 @@ class Tokens:
         oauth.add_client(
             tx, client_id=client_id, secret_hash=token_hash(client_secret), instance_id=instance_id, at=now
         )
+        login = broker.access(self._context, team_id, instance_id, generation)
         return RunGrant(
             token=self._add_run_token(tx, kind, instance_id, generation, now),
             client_id=client_id,
             client_secret=client_secret,
             credential_secret=self._context.box.unseal(SEALED_FOR_CREDENTIALS, instance_id, sealed),
             team_id=team_id,
+            broker_url=login.url if login else "",
+            broker_username=login.username if login else "",
+            broker_password=login.password if login else "",
         )
 
     def _grant(self, tx: Tx, instance_id: str, generation: int, now: int) -> BootGrant:
@@ -195,6 +201,9 @@ class Tokens:
             api_secret=self.api_secret(instance_id, generation),
             spool_key=self._context.box.derive("launcher-spool", instance_id),
             team_id=run.team_id,
+            broker_url=run.broker_url,
+            broker_username=run.broker_username,
+            broker_password=run.broker_password,
         )
 
     def _add_run_token(self, tx: Tx, kind: Kind, instance_id: str, generation: int, now: int) -> str:
@@ -225,6 +234,8 @@ def _subject(holder: Holder) -> Subject | None:
         return _narrowed(person, holder)
     if token.kind is Kind.EDITOR:
         return _in_editor(person, holder)
+    if token.kind is Kind.SSH:  # the person himself, with all his rights
+        return msgspec.structs.replace(person, admin=holder.admin)
     if token.kind is Kind.STATS:
         return msgspec.structs.replace(person, admin=holder.admin, scopes=frozenset(token.scopes or ()))
     return None

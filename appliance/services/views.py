@@ -7,15 +7,17 @@ from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
-from appliance.model import InstanceSpec, StackRef
+from appliance.model import NO_LIMITS, InstanceSpec, StackRef
 from appliance.schema.common import Links
 from appliance.schema.instances import Instance, InstanceMeta, Named, StackSummary, TemplateSummary
 from appliance.schema.resources import Figures
 from appliance.schema.users import ApplicationSummary
 from appliance.services import environment, settings, supervision
 from appliance.services.addresses import Addresses
+from appliance.services.limits import effective
 from appliance.services.stacks import build_name
 from appliance.store.instances import InstanceRow
+from appliance.store.limits import LimitsRow
 from appliance.store.values import iso
 
 T = TypeVar("T")
@@ -107,7 +109,7 @@ def base(row: InstanceRow, addresses: Addresses) -> str:
     return addresses.instance(row.number, row.safe_name)
 
 
-def spec(row: InstanceRow, stack: StackRef | None, addresses: Addresses) -> InstanceSpec:
+def spec(row: InstanceRow, stack: StackRef | None, addresses: Addresses, held: LimitsRow | None) -> InstanceSpec:
     """What a driver needs of the instance."""
     return InstanceSpec(
         id=row.id,
@@ -123,6 +125,8 @@ def spec(row: InstanceRow, stack: StackRef | None, addresses: Addresses) -> Inst
         stack=stack,
         stack_name=stack_of(row),
         memory_mb=settings.memory_mb(row.stack_properties),
+        after=tuple(supervision.effective(row.launcher_settings)["startAfter"]),
+        limits=effective(held) if held is not None else NO_LIMITS,
     )
 
 

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from msgspec import Struct
 
 from appliance.errors import Conflict, Invalid, WeirError
-from appliance.model import Desired
+from appliance.model import Desired, Manner
 
 
 class Wish(Struct, frozen=True):
-    """What is wanted from now on. `placed_anew`: by a new launcher; `command`: the launcher has to do something."""
+    """What is wanted from now on. `placed_anew`: by a new launcher; `command`: the launcher has to do something, `so`
+    says in which manner."""
 
     desired: Desired
     event: str
     placed_anew: bool = False
     command: bool = False
+    so: tuple[str, ...] = ()
 
 
 # `start` for an instance that is in one of these states has nothing to do.
 _ON_ITS_WAY = frozenset({"running", "safe", "starting", "loading", "installing", "restarting"})
+
+# In these there is no launcher, or it is about to start by itself and takes what it is told for done.
+_DEAF = frozenset({"error", "loading", "installing", "suspending", "deleting"})
 
 
 def start(desired: Desired, shown: str) -> Wish | None:
@@ -43,6 +50,23 @@ def restart(desired: Desired, shown: str) -> Wish | None:
     """Always something to do."""
     _refuse_suspended(desired)
     return Wish(Desired.RUNNING, "project.restarted", command=True)
+
+
+def restart_so(manner: Manner) -> Callable[[Desired, str], Wish]:
+    """A restart in a manner of its own, which only a launcher that listens can be told."""
+
+    def decide(desired: Desired, shown: str) -> Wish:
+        _refuse_suspended(desired)
+        if shown in _DEAF:
+            raise Conflict(
+                f"The instance is '{shown}': there is no launcher that could be told so now.",
+                code="invalid_state",
+                hint="Ask again when it has started, or stop it first.",
+            )
+        so = tuple(name for name in ("safe", "now") if getattr(manner, name))
+        return Wish(Desired.RUNNING, "project.restarted", command=True, so=so)
+
+    return decide
 
 
 def restart_stack(desired: Desired, shown: str) -> Wish | None:

@@ -339,6 +339,21 @@ tokens = Table(
     Column("created_at", BigInteger, nullable=False),
 )
 
+# Public keys with which people log in over SSH; a key is one person's, so it says who comes.
+ssh_keys = Table(
+    "ssh_keys",
+    metadata,
+    _seq(),
+    _id(),
+    Column("user_id", String(10), _to("users.id"), nullable=False, index=True),
+    Column("name", String(128), nullable=False),
+    Column("type", String(64), nullable=False),
+    Column("body", Text, nullable=False),  # base64, as it stands behind the type in authorized_keys(5)
+    Column("fingerprint", String(64), nullable=False, unique=True),  # SHA256:…
+    Column("created_at", BigInteger, nullable=False),
+    Column("used_at", BigInteger),
+)
+
 oauth_clients = Table(
     "oauth_clients",
     metadata,

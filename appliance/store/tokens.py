@@ -24,6 +24,7 @@ class Kind(StrEnum):
     TICKET = "ticket"
     STATS = "stats"  # the statistics of the box, for a program that collects them
     RESET = "reset"  # sets a new password, once
+    SSH = "ssh"  # somebody's login over SSH, on the box's own socket; `name` is the id of the key
     HTTP = "http"  # opens the HTTP endpoints of an instance's flows, and nothing else
 
 
@@ -51,6 +52,14 @@ class TokenRow(Struct, frozen=True):
     spent_by: str | None = None  # hash of what only the launcher that traded the ticket knows
 
 
+class Run(Struct, frozen=True):
+    """An instance whose launcher holds a token, and the generation that it was given for."""
+
+    instance_id: str
+    team_id: str
+    generation: int
+
+
 class Holder(Struct, frozen=True):
     """Whose token it is: what a request's rights hang on."""
 
@@ -69,6 +78,11 @@ _HOLDER = (
     .outerjoin(users, users.c.id == _t.user_id)
     .outerjoin(instances, instances.c.id == _t.instance_id)
     .where(_t.hash == bindparam("token"))
+)
+_RUNS = (
+    select(_t.instance_id, instances.c.team_id, _t.generation)
+    .join(instances, instances.c.id == _t.instance_id)
+    .where(_t.kind.in_((Kind.LAUNCHER, Kind.PUBLISHED)))
 )
 _SPEND = (
     update(tokens)
@@ -89,7 +103,7 @@ _DROP_TICKETS = delete(tokens).where(
 _SWEEP = delete(tokens).where(
     or_(
         and_(_t.kind == Kind.TICKET, _t.created_at < bindparam("long_ago")),
-        and_(_t.kind.in_(OF_EDITORS), _t.expires_at <= bindparam("now")),
+        and_(_t.kind.in_((*OF_EDITORS, Kind.SSH)), _t.expires_at <= bindparam("now")),
     )
 )
 
@@ -134,6 +148,11 @@ def holder(tx: Tx, token_hash: str) -> Holder | None:
     )
 
 
+def runs(tx: Tx) -> list[Run]:
+    """The instances that were started at some time and not deleted since."""
+    return [Run(row["instance_id"], row["team_id"], row["generation"] or 0) for row in tx.all(_RUNS)]
+
+
 def spend(tx: Tx, token_id: str, now: int, by: str | None = None) -> bool:
     """Use up a ticket; False when it had been used before. `by`: what its user can prove a second time, hashed."""
     return tx.run(_SPEND, token_id=token_id, now=now, trader=by) == 1
@@ -166,7 +185,7 @@ def drop_tickets(tx: Tx, instance_id: str) -> None:
 
 
 def sweep(tx: Tx, *, now: int, long_ago: int) -> None:
-    """Drop ended editor tokens, and tickets from before `long_ago`."""
+    """Drop ended tokens of editors and of logins over SSH, and tickets from before `long_ago`."""
     tx.run(_SWEEP, now=now, long_ago=long_ago)
 
 

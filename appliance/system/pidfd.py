@@ -65,6 +65,18 @@ def identify(pid: int) -> Identity | None:
     return Identity(pid, seen.start_time, boot_id()) if seen else None
 
 
+def user_of(pid: int) -> int | None:
+    """The real user of a process; None when it is gone. Not the owner of /proc/PID, which is root for launchers: they
+    make themselves undumpable. Raises OSError where no descriptors are left to look with."""
+    try:
+        lines = (PROC / str(pid) / "status").read_bytes().splitlines()
+    except OSError as error:
+        if out_of_descriptors(error):
+            raise
+        return None
+    return next((int(line.split()[1]) for line in lines if line.startswith(b"Uid:")), None)
+
+
 def is_alive(identity: Identity) -> bool:
     """Whether exactly this process still runs; a zombie does not."""
     if identity.boot_id != boot_id():

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import socket
 import struct
+from typing import NamedTuple
 
 _SOCK_DIAG = 4  # NETLINK_SOCK_DIAG
 _BY_FAMILY = 20  # SOCK_DIAG_BY_FAMILY
@@ -19,13 +20,21 @@ _HEADER = struct.Struct("=IHHII")  # struct nlmsghdr
 _ASK = struct.Struct("=BBBxI")  # struct inet_diag_req_v2 up to its id
 _ID = struct.Struct("!HH16s16s")  # struct inet_diag_sockid: ports and addresses; what follows is left zero
 _REST = bytes(12)
-_ADDRESS_AT, _INODE_AT = 4 + 4, 4 + 48 + 16  # in struct inet_diag_msg
+_ADDRESS_AT, _USER_AT, _INODE_AT = 4 + 4, 4 + 48 + 12, 4 + 48 + 16  # in struct inet_diag_msg
 _ANSWER_BYTES = 1 << 16
 _DEADLINE_S = 2.0
 
 
-def listeners(port: int, family: socket.AddressFamily = socket.AF_INET) -> list[tuple[bytes, int]]:
-    """Address (as `inet_pton` makes it) and inode of every TCP socket of `family` that listens on `port`.
+class Listening(NamedTuple):
+    """A socket that listens: its address as `inet_pton` makes it, and the user who made it."""
+
+    address: bytes
+    inode: int
+    user: int
+
+
+def listeners(port: int, family: socket.AddressFamily = socket.AF_INET) -> list[Listening]:
+    """Every TCP socket of `family` that listens on `port`.
 
     Raises OSError where the kernel has no sock_diag, a sandbox forbids it, or the answer was cut.
     """
@@ -33,13 +42,13 @@ def listeners(port: int, family: socket.AddressFamily = socket.AF_INET) -> list[
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _SOCK_DIAG) as asked:
         asked.settimeout(_DEADLINE_S)
         asked.sendto(_HEADER.pack(_HEADER.size + len(body), _BY_FAMILY, _REQUEST_DUMP, 1, 0) + body, (0, 0))
-        found: list[tuple[bytes, int]] = []
+        found: list[Listening] = []
         while not _read(asked.recv(_ANSWER_BYTES), port, 16 if family == socket.AF_INET6 else 4, found):
             pass
         return found
 
 
-def _read(answer: bytes, port: int, width: int, found: list[tuple[bytes, int]]) -> bool:
+def _read(answer: bytes, port: int, width: int, found: list[Listening]) -> bool:
     """Add the sockets of one answer; whether it was the last one."""
     at = 0
     while at + _HEADER.size <= len(answer):
@@ -54,6 +63,7 @@ def _read(answer: bytes, port: int, width: int, found: list[tuple[bytes, int]]) 
         message = answer[at + _HEADER.size : at + length]
         if int.from_bytes(message[4:6], "big") == port:  # older kernels don't filter
             address = message[_ADDRESS_AT : _ADDRESS_AT + width]
-            found.append((address, int(struct.unpack_from("=I", message, _INODE_AT)[0])))
+            user, inode = struct.unpack_from("=II", message, _USER_AT)
+            found.append(Listening(address, inode, user))
         at += (length + 3) & ~3
     return False

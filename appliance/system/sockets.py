@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
 from pathlib import Path
 
 from appliance.system import sockdiag
-from appliance.system.pidfd import out_of_descriptors
+from appliance.system.pidfd import out_of_descriptors, user_of
+from appliance.system.sockdiag import Listening
 
 PROC = Path("/proc")
 _LISTEN = "0A"
@@ -61,36 +63,50 @@ def free_port(*, host: str = "127.0.0.1") -> int:
         return int(probe.getsockname()[1])
 
 
-def listener_inode(port: int, host: str = "127.0.0.1") -> int | None:
-    """The inode of the socket that listens on exactly `host:port`; None without one, or when several share it."""
+def listener(port: int, host: str = "127.0.0.1") -> Listening | None:
+    """The socket that listens on exactly `host:port`; None without one, or when several share it."""
     wanted = socket.inet_aton(host)
-    inodes = [inode for address, inode in _listeners(port) if address == wanted]
-    return inodes[0] if len(inodes) == 1 else None
+    found = [each for each in _listeners(port) if each.address == wanted]
+    return found[0] if len(found) == 1 else None
+
+
+def listener_inode(port: int, host: str = "127.0.0.1") -> int | None:
+    """The inode of what `listener` finds."""
+    found = listener(port, host)
+    return found.inode if found is not None else None
+
+
+def any_listener(port: int) -> Listening | None:
+    """The one socket that a connection to loopback reaches at `port`, on whichever address it listens; None without
+    one, or when several could be meant."""
+    wanted = (socket.inet_aton("127.0.0.1"), bytes(4), bytes(16))
+    found = [each for each in (*_listeners(port), *_listeners(port, socket.AF_INET6)) if each.address in wanted]
+    return found[0] if len(found) == 1 else None
 
 
 def any_listener_inode(port: int) -> int | None:
-    """The inode of the one socket that a connection to loopback reaches at `port`, on whichever address it listens;
-    None without one, or when several could be meant."""
-    wanted = (socket.inet_aton("127.0.0.1"), bytes(4), bytes(16))
-    found = [*_listeners(port), *_listeners(port, socket.AF_INET6)]
-    inodes = [inode for address, inode in found if address in wanted]
-    return inodes[0] if len(inodes) == 1 else None
+    """The inode of what `any_listener` finds."""
+    found = any_listener(port)
+    return found.inode if found is not None else None
 
 
-def _listeners(port: int, family: socket.AddressFamily = socket.AF_INET) -> list[tuple[bytes, int]]:
-    """Address and inode of what listens on `port`."""
+def _listeners(port: int, family: socket.AddressFamily = socket.AF_INET) -> list[Listening]:
     try:
         return sockdiag.listeners(port, family)
     except OSError:  # no such kernel module, or a sandbox around us: slowly then
         return table_listeners(port, family)
 
 
-def table_listeners(port: int, family: socket.AddressFamily = socket.AF_INET) -> list[tuple[bytes, int]]:
+def table_listeners(port: int, family: socket.AddressFamily = socket.AF_INET) -> list[Listening]:
     """The same as `sockdiag.listeners`, from the kernel's table of all connections: milliseconds."""
     table = PROC / ("net/tcp6" if family == socket.AF_INET6 else "net/tcp")
     suffix = f":{port:04X}"
     rows = (line.split() for line in _lines(table))
-    return [(_address(row[1]), int(row[9])) for row in rows if row[1].endswith(suffix) and row[3] == _LISTEN]
+    return [
+        Listening(_address(row[1]), int(row[9]), int(row[7]))
+        for row in rows
+        if row[1].endswith(suffix) and row[3] == _LISTEN
+    ]
 
 
 def _address(local: str) -> bytes:
@@ -98,6 +114,12 @@ def _address(local: str) -> bytes:
     raw = bytes.fromhex(local.partition(":")[0])
     words = struct.unpack(f">{len(raw) // 4}I", raw)
     return struct.pack(f"={len(words)}I", *words)
+
+
+def holds(pid: int, found: Listening) -> bool:
+    """Whether process `pid`, or its user where he is none of ours, holds the socket: what an instance with a user of
+    its own has open is not for us to see, but the kernel says who made it. Raises OSError as `owns` does."""
+    return owns(pid, found.inode) or (found.user != os.geteuid() and found.user == user_of(pid))
 
 
 def owns(pid: int, inode: int) -> bool:

@@ -23,6 +23,7 @@ from msgspec import Struct
 from appliance.config import Config, Home
 from appliance.errors import Invalid
 from appliance.system.files import write_atomic
+from appliance.system.given import Given, names_of
 
 log = logging.getLogger(__name__)
 
@@ -114,13 +115,16 @@ def _dns_name(host: str, text: str) -> str:
     return name
 
 
-def accepted_names(config: Config, host: str, *, addresses: Sequence[str] | None = None) -> list[AcceptedName]:
+def accepted_names(
+    config: Config, host: str, *, addresses: Sequence[str] | None = None, local: str | None = None
+) -> list[AcceptedName]:
     """Every name of the box, the one to show people first: the configured ones, the host name, its addresses, loopback.
 
-    `addresses` are the box's own; read from the kernel when None. Raises Invalid for a wrong configured name.
+    `addresses` are the box's own; read from the kernel when None. `local`: the name under which mDNS announces it, else
+    the host's. Raises Invalid for a wrong configured name.
     """
     found = configured_names(config)
-    found += [name for text in (host, f"{host.split('.')[0]}.local") if (name := _of_box(text)) is not None]
+    found += [n for text in (host, local or f"{host.split('.')[0]}.local") if (n := _of_box(text)) is not None]
     own = box_addresses() if addresses is None else addresses
     found += [AcceptedName(text) for text in (*own, "localhost", "127.0.0.1", "::1")]
     return list(dict.fromkeys(found))
@@ -158,18 +162,20 @@ def box_addresses() -> list[str]:
     return [str(a) for a in sorted(usable, key=lambda a: (a.version, int(a)))]
 
 
-def ensure(home: Home, names: Iterable[AcceptedName], *, now: datetime | None = None) -> TlsFiles:
+def ensure(
+    home: Home, names: Iterable[AcceptedName], *, now: datetime | None = None, given: Given | None = None
+) -> TlsFiles:
     """The box's CA, and a certificate for exactly these names; both made or renewed when needed.
 
     Renewed when a name is added or removed, less than 30 days are left, or the clock was wrong when it was made.
-    The CA stays for 20 years. Blocking (a few ms; disk flushes): call it in a thread. Raises OSError when the disk
-    refuses.
+    One that is `given` is served as it is, in the same files. The CA stays for 20 years. Blocking (a few ms; disk
+    flushes): call it in a thread. Raises OSError when the disk refuses.
     """
     today = max(now or datetime.now(UTC), NOT_BEFORE)
     wanted = tuple(dict.fromkeys(name.name for name in names)) or ("localhost",)
     home.tls.mkdir(parents=True, exist_ok=True)  # instances read ca.crt; the keys are 0600
     with _one_at_a_time(home.tls):
-        return _ensure(home, wanted, today)
+        return _ensure(home, wanted, today, given)
 
 
 @contextlib.contextmanager
@@ -180,12 +186,29 @@ def _one_at_a_time(directory: Path) -> Iterator[None]:
         yield
 
 
-def _ensure(home: Home, wanted: tuple[str, ...], today: datetime) -> TlsFiles:
+def _ensure(home: Home, wanted: tuple[str, ...], today: datetime, given: Given | None) -> TlsFiles:
     ca_cert, ca_key, new_ca = _ensure_ca(home.tls, wanted[0], today)
+    if given is not None:
+        return TlsFiles(*_files(home), tuple(sorted(given.names)), _put(home.tls, given))
     fresh = not new_ca and _leaf_is_good(home.tls, ca_cert, wanted, today)
     if not fresh:
         _issue(home.tls, ca_cert, ca_key, wanted, today)
-    return TlsFiles(home.tls / "ca.crt", home.tls / "box.crt", home.tls / "box.key", wanted, not fresh)
+    return TlsFiles(*_files(home), wanted, not fresh)
+
+
+def _files(home: Home) -> tuple[Path, Path, Path]:
+    return home.tls / "ca.crt", home.tls / "box.crt", home.tls / "box.key"
+
+
+def _put(directory: Path, given: Given) -> bool:
+    """Serve a certificate of others; whether anything was written. A crash between the two is made good next time."""
+    cert, key = directory / "box.crt", directory / "box.key"
+    with contextlib.suppress(FileNotFoundError):
+        if (cert.read_bytes(), key.read_bytes()) == (given.chain, given.key):
+            return False
+    write_atomic(key, given.key, mode=0o600)
+    write_atomic(cert, given.chain, mode=0o644)
+    return True
 
 
 def fingerprint(certificate: Path) -> str:
@@ -239,7 +262,7 @@ def _issue(
 
 def _leaf_is_good(directory: Path, ca: x509.Certificate, names: tuple[str, ...], today: datetime) -> bool:
     found = _pair(directory / "box.crt", directory / "box.key")
-    if found is None or not _issued_by(found[0], ca) or _names_of(found[0]) != set(names):
+    if found is None or not _issued_by(found[0], ca) or names_of(found[0]) != set(names):
         return False
     left = found[0].not_valid_after_utc - today
     # More than a fresh one has: it was made while the clock ran ahead.
@@ -252,12 +275,6 @@ def _issued_by(certificate: x509.Certificate, ca: x509.Certificate) -> bool:
     except (ValueError, InvalidSignature):
         return False
     return True
-
-
-def _names_of(certificate: x509.Certificate) -> set[str]:
-    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    addresses = names.get_values_for_type(x509.IPAddress)
-    return {*names.get_values_for_type(x509.DNSName), *(str(address) for address in addresses)}
 
 
 def _pair(cert: Path, key: Path) -> tuple[x509.Certificate, Key] | None:

@@ -39,6 +39,12 @@ def launchers(directory: Path) -> dict[Identity, dict[str, str]]:
     return found
 
 
+def started_with(name: str, value: str) -> list[Identity]:
+    """Processes of our account whose command line has these two words, one after the other."""
+    ours = _ours().items()
+    return [_identity(pid, seen) for pid, seen in ours if _pair(_arguments(pid), name.encode(), value.encode())]
+
+
 def arguments(process: Identity) -> list[str]:
     """The command line of a living process; empty when it is gone."""
     found = [word.decode(errors="replace") for word in _arguments(process.pid)]

@@ -19,6 +19,7 @@ from msgspec import Struct
 
 from appliance.errors import Invalid, NotFound, Unauthorized
 from appliance.model import Subject
+from appliance.services.tokens import SSH_PREFIX
 
 if TYPE_CHECKING:
     from appliance.services.accounts import SessionInfo
@@ -86,15 +87,15 @@ class Identity:
             case "anyone":
                 return await self._anyone(request, door)
             case "bearer":
-                return await self._bearer(request)
+                return await self._bearer(request, door)
             case "api":
                 return await self._user(request, door)
             case "launcher":
-                return await self._of_instance(request, {"launcher", "published"})
+                return await self._of_instance(request, door, {"launcher", "published"})
             case "node_red":
-                return await self._of_instance(request, {"node_red", "published"})
+                return await self._of_instance(request, door, {"node_red", "published"})
             case "instance":
-                return await self._of_instance(request, {"launcher", "node_red", "published"})
+                return await self._of_instance(request, door, {"launcher", "node_red", "published"})
             case "library":
                 return await self._of_library(request, door)
 
@@ -106,7 +107,7 @@ class Identity:
     async def _user(self, request: web.Request, door: Door) -> Subject:
         if door is Door.API and "Authorization" not in request.headers:
             return await self._account(request)
-        subject = await self._bearer(request)
+        subject = await self._bearer(request, door)
         if subject.kind != "user":
             raise Unauthorized("this token belongs to an instance, this route is for users")
         return subject
@@ -114,34 +115,36 @@ class Identity:
     async def _of_library(self, request: web.Request, door: Door) -> Subject:
         if door is Door.API and "Authorization" not in request.headers:
             return await self._account(request)
-        subject = await self._bearer(request)
+        subject = await self._bearer(request, door)
         if subject.kind not in ("user", "node_red", "published"):
             raise Unauthorized("this route is for users, and for the editors of a team's instances")
         return subject
 
     async def _anyone(self, request: web.Request, door: Door) -> Subject:
         if "Authorization" in request.headers:
-            return await self._bearer(request)
-        if door is Door.API and _peer_uid(request) in (0, os.geteuid()):
+            return await self._bearer(request, door)
+        if door is Door.API and peer(request)[1] in (0, os.geteuid()):
             return await self._services.accounts.root()
         return NOBODY
 
-    async def _of_instance(self, request: web.Request, kinds: set[str]) -> Subject:
-        subject = await self._bearer(request)
+    async def _of_instance(self, request: web.Request, door: Door, kinds: set[str]) -> Subject:
+        subject = await self._bearer(request, door)
         if subject.kind not in kinds:
             raise Unauthorized(f"this route takes a token of kind {' or '.join(sorted(kinds))} only")
         if subject.instance_id != request.match_info["id"]:
             raise NotFound("there is no such instance for this token")
         return subject
 
-    async def _bearer(self, request: web.Request) -> Subject:
+    async def _bearer(self, request: web.Request, door: Door) -> Subject:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
             raise Unauthorized("no token", hint="Send the header 'Authorization: Bearer TOKEN'.")
+        if token.strip().startswith(SSH_PREFIX) and door is not Door.API:
+            raise Unauthorized("this is a login over SSH, good on the box's own socket only")
         return await self._services.tokens.verify(token.strip())
 
     async def _account(self, request: web.Request) -> Subject:
-        uid = _peer_uid(request)
+        uid = peer(request)[1]
         if uid not in (0, os.geteuid()):
             raise Unauthorized(
                 f"the account with number {uid} is not known here",
@@ -179,9 +182,10 @@ def _unquoted(value: str) -> str:
         return value
 
 
-def _peer_uid(request: web.Request) -> int:
-    peer = request.transport.get_extra_info("socket") if request.transport else None
-    if peer is None:
-        raise Unauthorized("the connection is gone")
-    _, uid, _ = struct.unpack("3i", peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
-    return int(uid)
+def peer(request: web.Request) -> tuple[int, int]:
+    """Process and account on the other end of a UNIX socket, as the kernel has it. Raises Unauthorized."""
+    opened = request.transport.get_extra_info("socket") if request.transport else None
+    if opened is None or opened.family != socket.AF_UNIX:
+        raise Unauthorized("the connection is gone, or not one of this machine")
+    pid, uid, _ = struct.unpack("3i", opened.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
+    return int(pid), int(uid)

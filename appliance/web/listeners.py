@@ -1,4 +1,4 @@
-"""The appliance's three doors, opened and closed together."""
+"""The appliance's three doors, opened and closed together; on an installed box systemd holds them for us."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ import contextlib
 import errno
 import os
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 from aiohttp import web
 
 from appliance.config import Config, Home
 from appliance.errors import Unavailable
+from appliance.services.ssh_logins import SshLogins
+from appliance.system.inherited import inherited
+from appliance.web.key_door import KeyDoor
 
 LINGER_S = 2  # how long the rest of a refused body is read and thrown away, so that its sender hears the answer
 SHUTDOWN_S = 5
@@ -19,11 +23,15 @@ UNIX_PATH_BYTES = 107  # unix(7): sun_path with its closing zero
 
 
 class Listeners:
-    """`api.sock` for root and the appliance's own account, `web.sock` for nginx, and loopback TCP."""
+    """`api.sock` for root and the appliance's own account, `web.sock` for nginx, and loopback TCP; `keys.sock` for sshd
+    where logins over SSH are served."""
 
-    def __init__(self, app: web.Application, config: Config, home: Home) -> None:
+    def __init__(self, app: web.Application, config: Config, home: Home, *, logins: SshLogins | None = None) -> None:
         self._config = config
         self._home = home
+        self._logins = logins
+        self._keys: KeyDoor | None = None
+        self._own: list[Path] = []  # sockets that we made, and take away
         # No cancellation when a client leaves: a command that has begun is finished. Streams notice by themselves.
         self._runner = web.AppRunner(
             app,
@@ -40,23 +48,35 @@ class Listeners:
         """Listen on all three. Raises Unavailable naming the port or path that can't be had; then none is open."""
         await self._runner.setup()
         try:
-            listen = self._config.listen
-            for opened in (
-                _unix(self._home.api_socket, 0o600),
-                _unix(self._home.web_socket, 0o660),
-                _tcp(listen.host, listen.port),
-            ):
+            for opened in self._sockets():
                 await web.SockSite(self._runner, opened, backlog=1024).start()
+            if self._keys is not None:
+                await self._keys.open()
         except BaseException:
             await self._runner.cleanup()
             raise
 
     async def close(self) -> None:
         """Stop listening, end the streams, let running requests finish for 5 s, and remove the sockets."""
+        if self._keys is not None:
+            await self._keys.close()
         await self._runner.cleanup()
-        for path in (self._home.api_socket, self._home.web_socket):
+        for path in self._own:
             with contextlib.suppress(FileNotFoundError):
                 path.unlink()
+
+    def _sockets(self) -> Iterator[socket.socket]:
+        """Those that systemd holds for us, whose owner and mode its units say; else our own."""
+        given, listen = inherited(os.environ), self._config.listen
+        for path, mode in ((self._home.api_socket, 0o600), (self._home.web_socket, 0o660)):
+            if (held := given.take(str(path))) is None:
+                self._own.append(path)
+            yield held or _unix(path, mode)
+        yield given.take(f"{listen.host}:{listen.port}") or _tcp(listen.host, listen.port)
+        if self._logins is not None:
+            path = self._home.run / "keys.sock"
+            self._keys = KeyDoor(self._logins, path, given.take(str(path)))
+        given.close_rest()
 
 
 def _unix(path: Path, mode: int) -> socket.socket:

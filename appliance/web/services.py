@@ -17,13 +17,18 @@ if TYPE_CHECKING:
     from appliance.services.accepted import Accepted
     from appliance.services.accounts import Accounts
     from appliance.services.audit import Audit
+    from appliance.services.backups import BackupsOfBox
     from appliance.services.box import Box
+    from appliance.services.broker import BrokerDesk
     from appliance.services.catalogue import Catalogue
     from appliance.services.deploys import Deploys
     from appliance.services.directory import Directory
     from appliance.services.endpoints import Endpoints
     from appliance.services.instances import Instances
+    from appliance.services.limits import InstanceLimits
     from appliance.services.oauth import OAuth
+    from appliance.services.operations import Operations
+    from appliance.services.quota import DiskQuota
     from appliance.services.resources import Resources
     from appliance.services.snapshots import Snapshots
     from appliance.services.stacks import Stacks
@@ -55,6 +60,7 @@ class Services(Struct, frozen=True):
     stacks: Stacks
     catalogue: Catalogue
     box: Box
+    broker: BrokerDesk
     accepted: Accepted
     launchers: LauncherClient
     feed: Feed
@@ -63,3 +69,7 @@ class Services(Struct, frozen=True):
     snapshots: Snapshots
     endpoints: Endpoints
     library: TeamLibrary
+    limits: InstanceLimits
+    quota: DiskQuota
+    operations: Operations
+    backups: BackupsOfBox

@@ -5,6 +5,7 @@ const http = require("node:http");
 const https = require("node:https");
 const { boot, renew } = require("./boot.js");
 const { backoffMs, pause } = require("./backoff.js");
+const broker = require("./broker.js");
 const control = require("./control.js");
 
 const TIMEOUT_MS = 10_000;
@@ -154,6 +155,7 @@ function onRenewed(act) {
 
 control.on("credentials", (credentials) => {
   renew(credentials);
+  broker.expose();
   renewals.forEach((act) => act());
 });
 

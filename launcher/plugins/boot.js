@@ -2,13 +2,13 @@
 /**
  * The only door to the boot document: who this instance is, where the appliance answers, and the secrets it
  * was given. The document stays in this module's memory. It never enters RED.settings, process.env, a file or
- * a log line.
+ * a log line; broker.js tells the one exception.
  */
 
 /** Fields of the document whose values must never be printed. */
-const SECRET_FIELDS = ["nodeRedToken", "clientSecret", "credentialSecret"];
+const SECRET_FIELDS = ["nodeRedToken", "clientSecret", "credentialSecret", "brokerPassword"];
 /** Minted anew by the appliance at each boot of a launcher. */
-const RENEWED = ["nodeRedToken", "clientID", "clientSecret"];
+const RENEWED = ["nodeRedToken", "clientID", "clientSecret", "brokerURL", "brokerUsername", "brokerPassword"];
 
 let document = null;
 

@@ -50,6 +50,7 @@ function receiveBoot(controlFd) {
   try {
     const getReady = () => require("./standby.js").load(process.argv[1]);
     require("./boot.js").provide(require("./control.js").open(controlFd, getReady));
+    require("./broker.js").expose();
   } catch (error) {
     require("./logger.js").log("fatal", `Node-RED cannot start: ${error.message}`);
     process.exit(1);

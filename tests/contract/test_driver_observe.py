@@ -14,13 +14,14 @@ import pytest
 from appliance.drivers.base import Driver, DriverUnavailable, PlacementFailed, SpecInvalid
 from appliance.model import InstanceRef, InstanceSpec, Observation, Phase
 from tests.blocking import Blocked
-from tests.contract.rig import GRACE, SECRET, A, B, Rig, in_phase, seen_by_fake, silent, spec_of
+from tests.contract.rig import GRACE, SECRET, A, B, Rig, driver_on, in_phase, seen_by_fake, silent, spec_of
 from tests.support import eventually
 
 
 async def test_5_observe_knows_no_unknown(rig: Rig, home: Path) -> None:
     async with rig.driver_on(home) as driver:
-        assert await driver.observe(InstanceRef("nobody")) == Observation(id="nobody", phase=Phase.ABSENT)
+        for nobody in ("nobody", B):
+            assert await driver.observe(InstanceRef(nobody)) == Observation(id=nobody, phase=Phase.ABSENT)
 
 
 async def test_5_right_after_a_restart_with_empty_memory(rig: Rig, home: Path) -> None:
@@ -77,10 +78,10 @@ async def test_5_has_no_side_effect_and_is_cheap(rig: Rig, home: Path) -> None:
         await seen_by_fake(home)
         before = {path: path.stat().st_mtime_ns for path in rig.data(home).rglob("*")}
         async with asyncio.timeout(10):
-            observations = [await driver.observe(InstanceRef(name)) for name in (A, "nobody") * 200]
+            observations = [await driver.observe(InstanceRef(name)) for name in (A, B) * 200]
         assert len(set(map(repr, observations))) == 2
         assert {path: path.stat().st_mtime_ns for path in rig.data(home).rglob("*")} == before
-        assert not rig.data(home, "nobody").exists()
+        assert not rig.data(home, B).exists()
 
 
 async def test_5_frozen_is_not_ended(rig: Rig, home: Path) -> None:
@@ -95,10 +96,10 @@ async def test_5_frozen_is_not_ended(rig: Rig, home: Path) -> None:
 
 async def test_6_list_has_what_nobody_wants(rig: Rig, home: Path) -> None:
     async with rig.driver_on(home) as driver:
-        await driver.ensure(spec_of("orphan-1"), report=silent)
-        await driver.ensure(spec_of("orphan-2"), report=silent)
+        await driver.ensure(spec_of(A), report=silent)
+        await driver.ensure(spec_of(B), report=silent)
     async with rig.driver_on(home) as driver:
-        assert [o.id for o in await driver.list()] == ["orphan-1", "orphan-2"]
+        assert [o.id for o in await driver.list()] == [A, B]
         assert {o.phase for o in await driver.list()} == {Phase.UP}
 
 
@@ -174,10 +175,10 @@ async def test_8_no_secret_in_handle_argv_environment_or_files(rig: Rig, home: P
         seen = await seen_by_fake(home)
         assert seen["ticket"] == SECRET  # it came through the pipe
         assert SECRET not in json.dumps([seen["argv"], seen["env"], placement.handle])
-        kept = (home / "instances" / A / "launcher").iterdir()
-        assert all(SECRET not in file.read_text() for file in kept)
+        kept = [file for file in (rig.record(home), *rig.data(home).rglob("*")) if file.name != "seen.json"]
+        assert all(SECRET not in file.read_text() for file in kept if file.is_file())
         assert set(seen["env"]) - {"LC_CTYPE"} == {"PATH", "HOME"}
-        assert seen["cwd"] == str(home / "instances" / A)
+        assert seen["cwd"] == str(rig.data(home).resolve())
         assert os.getsid(seen["pid"]) == seen["pid"]
 
 
@@ -188,6 +189,10 @@ async def test_9_errors_of_the_contract_and_no_others(rig: Rig, home: Path) -> N
         assert missing.value.reason == "stack_missing"
         with pytest.raises(SpecInvalid):
             await driver.ensure(spec_of("../escape"), report=silent)
+
+
+async def test_9_a_place_where_nothing_can_be_written(home: Path) -> None:
+    async with driver_on(home) as driver:
         (home / "instances" / A).write_text("in the way")
         with pytest.raises(PlacementFailed) as blocked:
             await driver.ensure(spec_of(), report=silent)
@@ -198,7 +203,8 @@ async def test_9_errors_of_the_contract_and_no_others(rig: Rig, home: Path) -> N
 async def test_9_a_ticket_that_never_comes_is_an_error_of_the_contract(
     rig: Rig, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("appliance.drivers.child.MINT_TIMEOUT_S", 0.2)
+    for placer in ("child", "units"):
+        monkeypatch.setattr(f"appliance.drivers.{placer}.MINT_TIMEOUT_S", 0.2)
 
     async def never(_: InstanceSpec) -> str:
         await asyncio.sleep(60)

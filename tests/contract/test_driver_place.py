@@ -105,7 +105,7 @@ async def test_2_cancelled_ensure_leaves_the_truth(rig: Rig, home: Path) -> None
         with pytest.raises(asyncio.CancelledError):
             await ensuring
         assert (await driver.observe(InstanceRef(A))).phase is Phase.CREATING
-        record = json.loads((home / "instances" / A / "launcher" / "placement.json").read_text())
+        record = json.loads(rig.record(home).read_text())
         assert (record["id"], record["generation"], record["identity"]) == (A, 1, None)
         may_go.set()
         await in_phase(driver, Phase.UP)
@@ -120,7 +120,7 @@ async def test_3_stop_is_idempotent_and_waits(rig: Rig, home: Path) -> None:
         await gone({pid})
         assert (await driver.observe(InstanceRef(A))).phase is Phase.ABSENT
         await driver.stop(InstanceRef(A), grace=GRACE)
-        await driver.stop(InstanceRef("never-seen"), grace=GRACE)
+        await driver.stop(InstanceRef(B), grace=GRACE)
 
 
 @pytest.mark.parametrize("behaviour", ["stubborn", "family", "orphans", "bare"])

@@ -26,7 +26,8 @@ from appliance.model import InstanceRef, InstanceSpec, Phase, RunGrant, StackRef
 from tests.contract.rig import GRACE, A, driver_on, silent, spec_of
 from tests.support import eventually
 
-GRANT = RunGrant("token-of-a-run", "ffp_client", "client-secret", "credential-secret", "team-7")
+BROKER = ("mqtt://here:1883", "project:team-7:a", "broker-secret")
+GRANT = RunGrant("token-of-a-run", "ffp_client", "client-secret", "credential-secret", "team-7", *BROKER)
 SECRETS = ("token-of-a-run", "client-secret", "credential-secret")
 PROGRAM = (
     "import json, os, signal, sys\nopen('seen.json', 'w').write(json.dumps({'argv': sys.argv, 'env': dict(os.environ),"
@@ -91,6 +92,8 @@ async def test_it_gets_the_environment_of_the_reference_and_no_secret_in_its_com
     assert (env["FORGE_CLIENT_ID"], env["FORGE_TEAM_ID"], env["FORGE_PROJECT_ID"]) == ("ffp_client", "team-7", A)
     assert (env["FORGE_NR_PATH"], env["FORGE_MEMORY_LIMIT"]) == ("/box/stacks/s", "256")
     assert env["HOME"] == str(directory) and "FORGE_LICENSE_TYPE" not in env
+    names = ("FORGE_BROKER_URL", "FORGE_BROKER_USERNAME", "FORGE_BROKER_PASSWORD")
+    assert tuple(env[name] for name in names) == BROKER
     assert seen["umask"] == 0o077, "the settings file it writes holds its token"
     record = (directory / "launcher" / "placement.json").read_text()
     assert not any(secret in record for secret in SECRETS)

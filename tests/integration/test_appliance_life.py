@@ -172,7 +172,7 @@ async def test_password_is_shown_once(box: Box) -> None:
         ("[ingress]\nnginx = 'no-such-nginx'\n", "apt-get install nginx"),
         ("[ingress]\nnames = ['not a name']\n", "not a host name"),
         ("driver = 'localf'\n", "did you mean 'localfs'"),
-        ("placer = 'units'\n", "known placers"),
+        ("placer = 'unit'\n", "known placers"),
         ("[login]\nadmin_password_file = '/no/such/file'\n", "admin_password_file"),
     ],
 )

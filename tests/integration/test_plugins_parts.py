@@ -19,6 +19,7 @@ async def test_the_parts_of_the_plugins() -> None:
         str(ROOT / "tests" / "plugins" / "metrics.test.js"),
         str(ROOT / "tests" / "plugins" / "control.test.js"),
         str(ROOT / "tests" / "plugins" / "away.test.js"),
+        str(ROOT / "tests" / "plugins" / "broker.test.js"),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )

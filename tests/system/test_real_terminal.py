@@ -39,13 +39,74 @@ async def test_the_screens_restart_an_instance_and_show_its_live_log(box: Box) -
     async with screens(box) as (app, pilot):
         await eventually(lambda: "running" in text_of(app), 10)
         await pilot.press("r")
-        await eventually(lambda: "starting" in text_of(app) or "loading" in text_of(app), 10)
+        # What serves goes on until its successor is ready, so the state alone does not tell.
+        await eventually(lambda: restarted(box, before["node_red_pid"]), 30, every_s=0.2)
         await eventually(lambda: "+ running" in text_of(app), 30)
         await pilot.press("l")
         await eventually(lambda: "Started flows" in text_of(app), 10)
     after = next(i for i in box.status()["instances"] if i["name"] == "first")
     assert after["node_red_pid"] != before["node_red_pid"]
     assert after["launcher_pid"] == before["launcher_pid"]
+
+
+async def test_the_screens_kill_it_and_open_it_in_safe_mode(box: Box) -> None:
+    before = box.instance("first")["meta"]
+    async with screens(box) as (app, pilot):
+        await eventually(lambda: "+ running" in text_of(app), 30)
+        await does(app, pilot, "ctrl+k", "first")
+        await eventually(lambda: restarted(box, before["nodeRedPid"]), 30, every_s=0.2)
+        killed = box.instance("first")["meta"]["nodeRedPid"]
+        await eventually(lambda: "+ running" in text_of(app), 30)
+        await does(app, pilot, "R", "first")
+        await eventually(lambda: safe(box.instance("first")), 30, every_s=0.2)
+        await eventually(lambda: "safe" in text_of(app), 10)
+        await pilot.press("r")
+        await eventually(lambda: "+ running" in text_of(app), 30)
+    after = box.instance("first")["meta"]
+    assert after["nodeRedPid"] not in (before["nodeRedPid"], killed)
+    assert after["launcherPid"] == before["launcherPid"] and after["restarts"] == before["restarts"]
+    told = [entry["body"].get("info") for entry in box.json("audit", "first")["log"]]
+    assert {"safe": True} in told and {"now": True} in told
+    box.cli("instance", "restart", "first", "--safe", "--wait")
+    assert box.instance("first")["meta"]["state"] == "safe"
+    box.cli("instance", "restart", "first", "--now", "--wait")
+    assert box.instance("first")["meta"]["state"] == "running"
+
+
+async def test_the_wizard_follows_a_start_step_by_step(box: Box) -> None:
+    """Against the real reconciler: one that comes up, and one whose start fails, with the cause in the log."""
+    async with screens(box) as (app, pilot):
+        await eventually(lambda: app.known.loaded and app.known.rights.may("project:create"), 10)
+        await makes(app, pilot, "steps")
+        await eventually(lambda: "it runs: https://" in text_of(app), 60)
+        lines = [line for line in text_of(app).splitlines() if " s " in f"{line} "]
+        for step in ("instance is made", "launcher starts", "Node-RED loads", "flows start"):
+            (line,) = [each for each in lines if step in each]
+            assert "+ " in line and line.rstrip().endswith("s"), line
+        await pilot.press("enter")
+        await eventually(lambda: "1 overview" in text_of(app) and "+ running" in text_of(app), 10)
+    box.cli("instance", "delete", "steps", "--yes", "--wait")
+
+
+def restarted(box: Box, before: int) -> bool:
+    meta = box.instance("first")["meta"]
+    return meta["state"] == "running" and meta["nodeRedPid"] not in (None, before)
+
+
+async def does(app: WeirApp, pilot: Pilot[None], key: str, name: str) -> None:
+    """Press the key, and type the name that it asks for."""
+    await pilot.press(key)
+    await eventually(lambda: app.frame.prompt.has_cursor, 5)
+    await pilot.press(*name, "enter")
+
+
+async def makes(app: WeirApp, pilot: Pilot[None], name: str) -> None:
+    """An instance by the wizard, with the usual choices."""
+    await pilot.press("c")
+    await eventually(lambda: "Node-RED 5" in text_of(app), 10)
+    await pilot.press("enter")
+    await eventually(lambda: app.frame.prompt.has_cursor, 5)
+    await pilot.press(*name, "enter", "S")
 
 
 def test_json_has_the_documented_shapes(box: Box) -> None:

@@ -176,6 +176,7 @@ class FakeBox:
             web.put(f"{api}/projects/{{key}}", self._change),
             web.delete(f"{api}/projects/{{key}}", self._delete),
             web.post(f"{api}/projects/{{key}}/actions/{{action}}", self._act),
+            web.post(f"{api}/projects/{{key}}/shells", self._shell_opened),
             web.get(f"{api}/projects/{{key}}/logs", self._logs),
             web.get(f"{api}/projects/{{key}}/audit-log", self._audit_log),
             web.get(f"{api}/projects/{{key}}/resources", self._samples),
@@ -262,16 +263,20 @@ class FakeBox:
         self._later(self.settle(found, action))
         return web.json_response({"status": "okay"})
 
+    async def _shell_opened(self, request: web.Request) -> web.Response:
+        self.find(request.match_info["key"])
+        return web.json_response({"status": "okay"})
+
     async def _settle(self, found: Json, action: str) -> None:
         """What the reconciler and the launcher do after a command."""
         if action == "delete":
             self.remove(found["id"])
             return
-        between = {"start": "starting", "restart": "restarting", "stop": "stopping", "suspend": "suspending"}
-        end = {"start": "running", "restart": "running", "stop": "stopped", "suspend": "suspended"}
-        self.set_state(found["id"], between[action])
+        between = {"start": "starting", "stop": "stopping", "suspend": "suspending"}
+        end = {"restartSafe": "safe", "stop": "stopped", "suspend": "suspended"}
+        self.set_state(found["id"], between.get(action, "restarting"))
         await asyncio.sleep(0.05)
-        self.set_state(found["id"], end[action])
+        self.set_state(found["id"], end.get(action, "running"))
 
     async def _logs(self, request: web.Request) -> web.Response:
         found = self.logs.get(self.find(request.match_info["key"])["id"], [])

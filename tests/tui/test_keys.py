@@ -66,9 +66,9 @@ def test_words_mean_one_thing_on_a_screen_and_help_has_them_all() -> None:
 
 
 def test_who_may_not_is_not_told_of_it() -> None:
-    told = {command for _, command, _ in BUILT_IN.help_rows(lambda permission: not permission)}
+    told = {command for _, command, _ in BUILT_IN.help_rows(lambda each: not each.permission)}
     assert ":restart" not in told and ":delete" not in told and ":help" in told
-    assert ("r", "restart") not in BUILT_IN.footer(("instance", "anywhere"), 500, lambda permission: not permission)
+    assert ("r", "restart") not in BUILT_IN.footer(("instance", "anywhere"), 500, lambda each: not each.permission)
 
 
 @pytest.mark.parametrize("place", classes(), ids=lambda each: each.word)

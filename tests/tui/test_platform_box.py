@@ -222,8 +222,13 @@ async def test_the_same_screens_over_a_url_as_the_tokens_owner(people: People) -
         await reads(app, "plant-a")
         await pilot.press("S")
         await eventually(lambda: people.box.pokes)
+        assert "shell" not in app.words() and "restart" in app.words()
         await goes(pilot, "shell plant-a")
-        await reads(app, "'shell' is no command")  # for administrators only
+        await reads(app, "on the box itself")
+    vera = await people.add("vera", Role.VIEWER)
+    async with at(people, vera) as (app, pilot):
+        await goes(pilot, "shell plant-a")
+        await reads(app, "on the box itself")
     adam = await people.add("adam", admin=True)
     async with at(people, adam) as (app, pilot):
         await reads(app, "plant-a")

@@ -282,7 +282,7 @@ async def test_strangers_text_never_reaches_the_terminal_as_it_is(box: FakeBox) 
         assert "\x1b" not in whole and "\u202e" not in whole
         box.refuse["GET"] = (503, {"code": "unavailable", "error": "gone\x9b2J\nsecond"})
         box.cut()
-        whole = await reads(app, "gone\\x9b2J\\x0asecond; what you see is old")
+        whole = await reads(app, "what you see is old, trying again: gone\\x9b2J\\x0asecond")
         assert "\x9b" not in whole
 
 

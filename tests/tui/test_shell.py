@@ -49,6 +49,8 @@ async def test_a_shell_opens_and_the_screen_comes_back_intact(box: FakeBox, home
         raw = termios.tcgetattr(line.master)[3]
         directory = await opened(box, home, line)
         assert "owns the whole box" in line.text
+        # The audit log knows before anybody can type.
+        assert box.asked("POST", "/shells") == [{"account": pwd.getpwuid(os.geteuid()).pw_name}]
         at = len(line.wire)
         # The program leaves mouse reports on and its terminal in a bad way, as a crashed one does.
         line.press(b"pwd; tty; env | grep -c WEIR; stty -echo; printf '\\033[?1000h'; echo do''ne\r")
@@ -100,6 +102,20 @@ async def test_nothing_is_opened_unless_the_name_was_typed(box: FakeBox, home: P
         await eventually(lambda: "for a shell as" in line.text)
         line.press(b"y\r")
         await eventually(lambda: "nothing was done" in line.text)
+
+
+async def test_no_shell_of_which_the_audit_log_does_not_know(box: FakeBox, home: Path) -> None:
+    ident = box.find("plant-a")["id"]
+    (home / "instances" / ident).mkdir(parents=True)
+    refusal = {"code": "forbidden", "error": "That needs the role admin.", "hint": ""}
+    box.refuse[f"POST /api/v1/projects/{ident}/shells"] = (403, refusal)
+    async with terminal(home) as line:
+        await eventually(lambda: "mem 61%" in line.text, 15)
+        line.press(b"s")
+        await eventually(lambda: "for a shell as" in line.text)
+        line.press(b"plant-a\r")
+        await eventually(lambda: "no shell was opened: That needs the role admin." in line.text)
+        assert "a shell of plant-a as" not in line.text
 
 
 async def test_the_end_of_the_terminal_ends_the_shell(box: FakeBox, home: Path) -> None:

@@ -38,6 +38,7 @@ FORBIDDEN = {
         "sqlalchemy.ext.asyncio",
         "sqlalchemy.dialects.postgresql",
         "alembic",
+        "paho",
         "tui",
     ],
     "appliance.reconcile.decide": ["asyncio", "aiohttp", "sqlalchemy", "psutil"],

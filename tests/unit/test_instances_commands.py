@@ -10,13 +10,14 @@ import pytest
 from msgspec.structs import replace
 
 from appliance.errors import Conflict, Invalid, NotFound, WeirError
-from appliance.model import SYSTEM, Desired, Observation, Phase, Role, Subject
+from appliance.model import SYSTEM, Desired, Manner, Observation, Phase, Role, Subject
 from appliance.schema.common import Page
 from appliance.schema.instances import Instance, UpdateState
 from appliance.services import wishes
 from appliance.services.wishes import Wish
 from tests.service_rig import Rig, service_rig
 
+SAFELY = wishes.restart_so(Manner(safe=True))
 RUN, STOP, SUSPEND, DELETE = Desired.RUNNING, Desired.STOPPED, Desired.SUSPENDED, Desired.DELETING
 
 
@@ -43,6 +44,18 @@ async def rig(home: Path) -> AsyncIterator[Rig]:
         (wishes.restart, RUN, "running", Wish(RUN, "project.restarted", command=True)),
         (wishes.restart, STOP, "stopped", Wish(RUN, "project.restarted", command=True)),
         (wishes.restart, SUSPEND, "suspended", Invalid),
+        (SAFELY, RUN, "running", Wish(RUN, "project.restarted", command=True, so=("safe",))),
+        (SAFELY, STOP, "stopped", Wish(RUN, "project.restarted", command=True, so=("safe",))),
+        (SAFELY, RUN, "loading", Conflict),
+        (SAFELY, RUN, "error", Conflict),
+        (SAFELY, SUSPEND, "suspended", Invalid),
+        (SAFELY, DELETE, "running", Conflict),
+        (
+            wishes.restart_so(Manner(now=True)),
+            RUN,
+            "crashed",
+            Wish(RUN, "project.restarted", command=True, so=("now",)),
+        ),
         (wishes.suspend, RUN, "running", Wish(SUSPEND, "project.suspended")),
         (wishes.suspend, STOP, "stopped", Wish(SUSPEND, "project.suspended")),
         (wishes.suspend, SUSPEND, "suspended", Invalid),
@@ -69,6 +82,20 @@ async def test_a_suspended_instance_is_refused_with_the_code_of_the_reference(ri
     with pytest.raises(Invalid) as refused:
         await rig.instances.settings_document(made.id, "launcher")
     assert refused.value.code == "project_suspended"
+
+
+async def test_the_manner_of_a_restart_is_known_until_it_is_carried_out(rig: Rig) -> None:
+    made = await rig.create()
+    rig.observed.know(await rig.spec(made.id))
+    await rig.instances.restart_so(rig.admin, made.id, Manner(safe=True))
+    number = (await rig.spec(made.id)).command_generation
+    assert rig.observed.manner(made.id, number) == Manner(safe=True)
+    assert rig.observed.manner(made.id, number + 1) == Manner(), "a later wish is an ordinary one"
+    entry = (await rig.entries(made.id))[0]
+    assert (entry.event, entry.body["info"]) == ("project.restarted", {"safe": True})
+    await rig.instances.shell_opened(rig.admin, made.id, "root")
+    entry = (await rig.entries(made.id))[0]
+    assert (entry.event, entry.body["info"]) == ("instance.shell.opened", {"account": "root"})
 
 
 async def test_commands_count_generations(rig: Rig) -> None:

@@ -124,6 +124,8 @@ def test_the_launcher_understands_what_it_is_told() -> None:
         (["safe-mode=on", "health-interval=7.5"], {"disableAutoSafeMode": False, "healthCheckInterval": 7500}),
         (["health-interval=10s", "crash-policy=default"], {"healthCheckInterval": 10000, "crashPolicy": None}),
         (["install-timeout=60"], {"installTimeout": 60}),
+        (["start-after=one, broker"], {"startAfter": ["one", "broker"]}),
+        (["start-after=default"], {"startAfter": None}),
     ],
 )
 def test_typed_words_are_the_apis(words: list[str], settings: dict[str, Any]) -> None:

@@ -29,20 +29,30 @@ from appliance.store.engine import Tx
 from appliance.store.ids import new_id
 from appliance.store.tokens import Kind, TokenRow
 from appliance.web.routes import API, ROUTES
+from tests.isolation_backups import BACKUPS
+from tests.isolation_backups import INSIDE as INSIDE_BACKUPS
+from tests.isolation_backups import ONLY_ON_THE_SOCKET as OF_BACKUPS_ON_THE_SOCKET
 from tests.isolation_catalogue import CATALOGUE
 from tests.isolation_library import INSIDE as INSIDE_LIBRARY
 from tests.isolation_library import LIBRARY
+from tests.isolation_operations import INSIDE as INSIDE_OPERATIONS
+from tests.isolation_operations import OPERATIONS
 from tests.isolation_people import INSIDE as INSIDE_PEOPLE
-from tests.isolation_people import LEAVES, ONLY_ON_THE_SOCKET, PEOPLE
+from tests.isolation_people import LEAVES, PEOPLE
+from tests.isolation_people import ONLY_ON_THE_SOCKET as OF_PEOPLE_ON_THE_SOCKET
 from tests.isolation_snapshots import INSIDE as INSIDE_SNAPSHOTS
 from tests.isolation_snapshots import SNAPSHOTS
+from tests.isolation_ssh import INSIDE as INSIDE_SSH
+from tests.isolation_ssh import ONLY_ON_THE_SOCKET as OF_SSH_ON_THE_SOCKET
+from tests.isolation_ssh import SSH
 from tests.isolation_table import TABLE as INSTANCES
 from tests.isolation_table import A, D, M, O, Row, V
 from tests.web_box import HOST, WebBox, web_box
 
 # Those about instances last: some of what they do stays.
-TABLE = {**PEOPLE, **SNAPSHOTS, **CATALOGUE, **LIBRARY, **INSTANCES}
-INSIDE = (*INSIDE_PEOPLE, *INSIDE_SNAPSHOTS, *INSIDE_LIBRARY)
+TABLE = {**PEOPLE, **SSH, **SNAPSHOTS, **CATALOGUE, **LIBRARY, **OPERATIONS, **BACKUPS, **INSTANCES}
+INSIDE = (*INSIDE_PEOPLE, *INSIDE_SNAPSHOTS, *INSIDE_LIBRARY, *INSIDE_SSH, *INSIDE_OPERATIONS, *INSIDE_BACKUPS)
+ONLY_ON_THE_SOCKET = {**OF_PEOPLE_ON_THE_SOCKET, **OF_SSH_ON_THE_SOCKET, **OF_BACKUPS_ON_THE_SOCKET}
 ABSENT = "nowhere123"
 REFUSED = (401, 403, 404)
 ABOUT_A_TEAM = ("team", "search", "slug", "application", "instance", "name", "snapshot")
@@ -123,7 +133,7 @@ def _filled(path: str, row: Row, values: dict[str, str]) -> str:
     thing = values.get(row.of, ABSENT)
     named = {"id": thing, "slug": values["slug"], "type": "functions", "kind": "project", "owner": values["instance"]}
     named |= {"name": "none.example", "kept": "none", "user": ABSENT, "invitation": ABSENT}
-    named |= {"snapshot": values["snapshot"], "token": ABSENT}
+    named |= {"snapshot": values["snapshot"], "token": ABSENT, "key": ABSENT, "backup": ABSENT}
     named |= {"path": "some/where"}
     return re.sub(r"{(\w+)(?::[^}]*)?}", lambda match: named[match[1]], path)
 

@@ -9,13 +9,13 @@ import pytest
 
 from appliance import config as configuration
 from appliance.__main__ import main
-from appliance.assembly import launcher_program
 from appliance.config import Config, Home, LauncherProgram, Listen
 from appliance.doctor import examine
 from appliance.drivers.program import Command
 from appliance.drivers.published import Published
 from appliance.errors import Invalid
 from appliance.events import Bus
+from appliance.placing import launcher_program
 from appliance.services.conditions import Conditions
 from appliance.services.launcher_guard import KEY, LauncherGuard, guarded_ports
 from appliance.system import netguard, published

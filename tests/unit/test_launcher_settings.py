@@ -49,6 +49,7 @@ def evaluated(tmp_path: Path, settings: dict[str, Any], **fields: Any) -> dict[s
         "endpoints.js": "exports.protect = (options) => options;",
         "logger.js": "exports.handler = () => () => {};",
         "audit.js": "exports.handler = () => () => {};",
+        "broker.js": "exports.links = () => ({projectLink: {broker: {url: 'mqtt://here'}}});",
     }.items():
         (chosen.plugins / name).write_text(content)
     (tmp_path / "settings.js").write_text(render(document(settings, **fields), chosen).settings_js)
@@ -192,3 +193,12 @@ def test_environment(tmp_path: Path) -> None:
 def test_modules_that_are_not_listed_are_left_alone(tmp_path: Path) -> None:
     assert render(document({"palette": {}}), options(tmp_path)).modules is None
     assert render(document({"palette": {"modules": {}}}), options(tmp_path)).modules == {}
+
+
+def test_nodes_that_link_instances_find_the_broker_where_there_is_one(tmp_path: Path) -> None:
+    """And no password is in the file: it comes from the plugin."""
+    with_one = evaluated(tmp_path, {}, features={"projectComms": True})
+    assert with_one["flowforge"]["projectLink"] == {"broker": {"url": "mqtt://here"}}
+    assert with_one["flowforge"]["projectID"] == "p1"
+    for features in ({}, {"projectComms": False}, {"projectComms": "yes"}):
+        assert "projectLink" not in evaluated(tmp_path, {}, features=features)["flowforge"]

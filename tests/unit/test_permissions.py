@@ -42,9 +42,13 @@ def test_row(name: str, role: Role, read: bool, own: bool) -> None:
 def test_the_reference_table_is_whole() -> None:
     ours = {"team:user", "team:comms", "box:status", "instance:list", "event:list", "project:check-name"}
     ours |= {f"user:token:{verb}" for verb in ("list", "create", "edit", "delete", "create-for")}
+    ours |= {f"user:ssh-key:{verb}" for verb in ("list", "create", "delete", "list-for", "create-for", "delete-for")}
+    ours |= {"user:ssh-session:end"}
     ours |= {f"user:invitation:{verb}" for verb in ("list", "accept", "reject")}
     ours |= {f"user:notification:{verb}" for verb in ("list", "edit", "delete")} | {"user:reset-password"}
-    ours |= {"project:httpToken:list"}
+    ours |= {"project:limits:edit", "project:shell", "project:httpToken:list"} | {
+        f"backup:{verb}" for verb in ("list", "create", "edit")
+    }
     ours |= {f"library:entry:{verb}" for verb in ("create", "list", "delete")}  # of its licensed edition
     count = dict.fromkeys(Role, 0)
     for permission in PERMISSIONS.values():

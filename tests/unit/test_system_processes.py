@@ -29,7 +29,7 @@ from appliance.system.files import (
     read_plain,
     write_atomic,
 )
-from appliance.system.pidfd import Process, identify, is_alive, stat
+from appliance.system.pidfd import Process, identify, is_alive, stat, user_of
 from appliance.system.resources import cpus, memory_available_bytes
 from tests.descriptors import left
 from tests.support import ROOT, free_port
@@ -144,6 +144,34 @@ def test_ports_and_their_owners() -> None:
         assert not sockets.owns(1, inode)
 
 
+def test_a_socket_of_another_user_is_known_by_the_user() -> None:
+    """Instances with users of their own: what they hold is not ours to look at."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        seen = sockets.listener(server.getsockname()[1])
+        assert seen is not None and seen.user == os.geteuid()
+        assert sockets.holds(os.getpid(), seen)
+        assert not sockets.holds(1, seen)  # our own user proves nothing: all launchers of a box without units share it
+        stranger = seen._replace(user=4711, inode=1)
+        assert not sockets.holds(os.getpid(), stranger)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user")
+def test_who_made_a_socket_is_the_kernels_word() -> None:
+    script = """
+import os, socket
+os.setuid(4711)
+made = socket.create_server(("127.0.0.1", 0))
+print(made.getsockname()[1], flush=True)
+os.read(0, 1)
+"""
+    with subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None and child.stdin is not None
+        seen = sockets.listener(int(child.stdout.readline()))
+        assert seen is not None and seen.user == 4711 == user_of(child.pid)
+        assert sockets.holds(child.pid, seen) and not sockets.holds(os.getpid(), seen._replace(inode=1))
+        child.stdin.close()
+
+
 def test_bound_port_is_not_free_and_has_no_listener() -> None:
     """As a launcher holds it while Node-RED is not listening yet."""
     with socket.socket() as holder:
@@ -208,7 +236,8 @@ def test_both_ways_to_listeners_agree(family: socket.AddressFamily) -> None:
             each.bind(("127.0.0.1" if family == socket.AF_INET else "::1", 0))
             each.listen()
         port = server.getsockname()[1]
-        expected = [(socket.inet_pton(family, server.getsockname()[0]), os.fstat(server.fileno()).st_ino)]
+        address, inode = socket.inet_pton(family, server.getsockname()[0]), os.fstat(server.fileno()).st_ino
+        expected = [(address, inode, os.geteuid())]
         assert sockdiag.listeners(port, family) == expected
         assert sockets.table_listeners(port, family) == expected
         with socket.create_connection(server.getsockname()[:2]) as client:  # connections have the port as well

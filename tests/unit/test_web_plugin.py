@@ -147,7 +147,7 @@ async def test_a_ticket_is_good_once(rig: Rig) -> None:
     grant = json.loads(body)
     assert status == 200
     secrets = {"token", "nodeRedToken", "clientID", "clientSecret", "credentialSecret", "apiSecret", "spoolKey"}
-    assert {*secrets, "teamID"} == set(grant)
+    assert {*secrets, "teamID", "brokerURL", "brokerUsername", "brokerPassword"} == set(grant)
     status, body = await rig.post(nobody, path, {"ticket": ticket, "instance": rig.id, "pid": 2})
     assert (status, json.loads(body)["code"]) == (409, "ticket_spent")
     status, body = await rig.post(nobody, path, {"ticket": "ffbt_nonsense", "instance": rig.id, "pid": 2})

@@ -47,7 +47,7 @@ async def place(home: Path, tmp_path: Path) -> AsyncIterator[Place]:
         spec = await box.services.instances.spec(instance.id)
         assert spec is not None
         machine, log = Machine(), Log(Segments(tmp_path / "logs"), "ab12")
-        server = Server(Api(log, machine.samples, 0.0, lambda: None).routes())
+        server = Server(Api(Path("/nowhere"), log, machine.samples, 0.0, lambda: None).routes())
         server.secret = box.services.tokens.api_secret(spec.id, spec.generation)
         await server.open(spec.launcher_port)
         try:

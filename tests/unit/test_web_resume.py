@@ -53,7 +53,7 @@ async def place(home: Path, tmp_path: Path) -> AsyncIterator[Place]:
         box.observed.know(spec)
         log = Log(Segments(tmp_path / "logs", segment_bytes=2000, total_bytes=6000), "ab12")
         machine = Machine()
-        server = Server(Api(log, machine.samples, 0.0, lambda: None).routes())
+        server = Server(Api(Path("/nowhere"), log, machine.samples, 0.0, lambda: None).routes())
         server.secret = box.services.tokens.api_secret(spec.id, spec.generation)
         await server.open(spec.launcher_port)
         try:

@@ -44,6 +44,7 @@ _ELSEWHERE = {
     ("team edit", "TYPE"): "team-types",
     ("name remove", "NAME"): "box-names",
     ("audit", "NAME"): "instances",
+    ("user key remove", "KEY"): "ssh-keys",
     ("http-token edit", "TOKEN"): "http-tokens",
     ("http-token delete", "TOKEN"): "http-tokens",
     ("team invitation resend", "ID"): "team-invitations",

@@ -36,7 +36,7 @@ def examine(session: Session, *, as_json: bool) -> bool:
         print_json(msgspec.json.encode({"findings": findings, "problems": problems}))
     else:
         for finding in findings:
-            _print(finding)
+            print_finding(finding)
         for problem in problems:
             _print_problem(problem)
         bad = sum(not each.ok for each in findings) + len(problems)
@@ -68,7 +68,7 @@ def _findings(session: Session) -> tuple[list[Finding], list[Problem]]:
             found = [
                 Finding("appliance", True, f"answers at {session.address.label} in {answer_ms:.0f} ms"),
                 _readiness(status),
-                _front_door(box, status),
+                *([] if session.over_ssh else [_front_door(box, status)]),  # the box itself looks at it too
                 *(_untold(local, status) or [_memory(status), _disk(status), _stacks(box)]),
                 *_instances(status),
             ]
@@ -162,8 +162,9 @@ def _days_left(address: str, port: int, name: str, authority: str | None) -> int
     return int((until - datetime.now(UTC).timestamp()) // 86400)
 
 
-def _print(finding: Finding) -> None:
-    _print_lines(f"{'ok' if finding.ok else '!!'}  {visible(finding.name):<11}", finding.detail)
+def print_finding(finding: Finding) -> None:
+    """A line or more: whether it is well, what it is about, what was found, and the next step."""
+    _print_lines(f"{'ok' if finding.ok else '!!'}  {visible(finding.name):<10} ", finding.detail)
     if finding.next_step:
         _print_lines(" " * INDENT, f"-> {finding.next_step}")
 

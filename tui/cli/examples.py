@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from tui.cli import backup_commands, operations_commands, upgrade_commands
+
 EXAMPLES = {
+    **operations_commands.EXAMPLES,
+    **upgrade_commands.EXAMPLES,
     "status": "weir status --json",
     "doctor": "weir doctor",
     "problems": "weir problems",
@@ -12,6 +16,8 @@ EXAMPLES = {
     "instance list": "weir instance list",
     "instance show": "weir instance show plant",
     "instance set": "weir instance set plant theme=dark crash-policy=safe",
+    "instance limits": "weir instance limits plant --memory 512 --device /dev/ttyUSB0",
+    "instance shell": "weir instance shell plant",
     "instance start": "weir instance start plant --wait",
     "instance stop": "weir instance stop plant",
     "instance restart": "weir instance restart plant --wait --timeout 60",
@@ -44,6 +50,9 @@ EXAMPLES = {
     "user reset-password": "weir user reset-password ann",
     "user suspend": "weir user suspend ann",
     "user resume": "weir user resume ann",
+    "user key list": "weir user key list --user ann",
+    "user key add": "weir user key add ~/.ssh/id_ed25519.pub",
+    "user key remove": "weir user key remove laptop --yes",
     "user rights": "weir user rights",
     "team list": "weir team list",
     "team show": "weir team show home",
@@ -97,5 +106,6 @@ EXAMPLES = {
     "library move": "weir library move pumps old/pumps",
     "library delete": "weir library delete pumps/start --yes",
     "search": "weir search pump",
+    **backup_commands.EXAMPLES,
     "completion": "weir completion bash",
 }

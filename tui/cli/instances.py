@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Raw
 
 from appliance.schema.instances import Instance, Instances
+from appliance.schema.operations import WearReport
 from appliance.schema.users import Application, Applications, UserTeams
 from tui import figures
 from tui.cli.box import Box
@@ -22,17 +23,20 @@ from tui.cli.supervision import spoken
 from tui.cli.wait import Goal, wait_for
 from tui.errors import BoxError, Refused, Usage
 from tui.signs import signed
-from tui.text import age, visible
+from tui.text import age, size, visible
 from tui.wire import decode
 
 UP = Goal(states=frozenset({"running", "safe"}), verb="run")
 ACTIONS = {
     "start": UP,
     "restart": UP,
+    "restartSafe": Goal(states=frozenset({"safe"}), verb="open in safe mode"),
+    "kill": UP,
     "stop": Goal(states=frozenset({"stopped"}), verb="stop"),
     "suspend": Goal(states=frozenset({"suspended"}), verb="suspend"),
 }
 DONE = {"start": "starts", "restart": "restarts", "stop": "stops", "suspend": "is being suspended"}
+DONE |= {"restartSafe": "restarts in safe mode", "kill": "is ended at once, and starts again"}
 
 
 def resolve(box: Box, name_or_id: str) -> Instance:
@@ -68,12 +72,29 @@ def show_instance(session: Session, name: str, *, as_json: bool) -> None:
     """Print one instance: its state, why, and where it is."""
     with session.box() as box:
         answer = box.get(instance_path(resolve(box, name).id))
+        worn = None if as_json else _wear(box)
     if as_json:
         print_json(answer)
         return
-    for label, value in _facts(decode(answer, Instance)):
+    each = decode(answer, Instance)
+    for label, value in [*_facts(each), ("written", _written(each.id, worn))]:
         if value:
             print(f"{label:<13} {visible(value)}")
+
+
+def _wear(box: Box) -> WearReport | None:
+    """None of a box that is older than the meter."""
+    try:
+        return decode(box.get("/box/wear"), WearReport)
+    except Refused:
+        return None
+
+
+def _written(instance_id: str, report: WearReport | None) -> str:
+    found = next((wear for wear in report.instances if wear.id == instance_id), None) if report else None
+    if found is None:
+        return ""
+    return f"{size(found.per_day_bytes)} a day to the disk, {size(found.today_bytes)} today"
 
 
 def _facts(each: Instance) -> list[tuple[str, str]]:

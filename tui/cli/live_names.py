@@ -36,6 +36,7 @@ _LISTS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "types": ("/project-types?filter=all", "types", ("name",)),
     "team-types": ("/team-types?filter=all", "types", ("name",)),
     "tokens": ("/user/tokens", "tokens", ("name",)),
+    "ssh-keys": ("/user/ssh-keys", "keys", ("name",)),
     "invitations": ("/user/invitations", "invitations", ("id",)),
     "box-names": ("/box/names", "names", ("name",)),
 }

@@ -14,8 +14,8 @@ DEADLINE_S = 90.0
 
 
 def local_findings(session: Session) -> list[Finding]:
-    """Everything about the box on this machine; nothing for one that is elsewhere."""
-    if session.wanted.url:
+    """Everything about the box on this machine; nothing for one that is elsewhere, and for who came over SSH."""
+    if session.wanted.url or session.over_ssh:
         return []
     # -P: a directory called "appliance" where the user happens to stand must not be run instead.
     command = [sys.executable, "-P", "-m", "appliance", "doctor", "--home", str(session.home)]

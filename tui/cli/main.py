@@ -11,7 +11,17 @@ from argparse import Namespace
 from collections.abc import Callable, Sequence
 
 from tui.address import Wanted
-from tui.cli import catalogue_commands, library_commands, people_commands, snapshot_commands
+from tui.cli import (
+    backup_commands,
+    catalogue_commands,
+    library_commands,
+    limit_options,
+    operations_commands,
+    people_commands,
+    snapshot_commands,
+    ssh_keys,
+    upgrade_commands,
+)
 from tui.cli.parser import build, parse
 from tui.cli.session import Session, warn
 from tui.errors import BoxError
@@ -37,17 +47,36 @@ def main() -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command that `arguments` name; the exit code. Usage errors exit by themselves, as argparse does."""
+    if "--ticket" in arguments[-2:-1] or arguments[-1:] == ["--rescue"]:
+        return _over_ssh(arguments)
+    return _run(arguments)
+
+
+def _run(arguments: Sequence[str], session: Session | None = None) -> int:
     args = parse(build(COMMANDS), arguments)
     wanted = Wanted(
         home=args.home, url=args.url, token=args.token, token_file=args.token_file, ca=args.ca, box=args.box
     )
     try:
-        well = COMMANDS[args.command](Session(wanted, os.environ), args)
+        if session is not None:
+            from tui.cli import ssh
+
+            ssh.refuse(session, args.command, wanted)
+        well = COMMANDS[args.command](session or Session(wanted, os.environ), args)
     except BoxError as error:
         sys.stdout.flush()
         warn(error.message, error.hint)
         return error.exit_code
     return 1 if well is False else 0
+
+
+def _over_ssh(arguments: Sequence[str]) -> int:
+    """sshd starts this, as its configuration says; what the person typed comes in the environment."""
+    from tui.cli import ssh
+
+    if arguments[-1] == "--rescue":
+        return ssh.rescue()
+    return ssh.log_in(arguments[:-2], arguments[-1], lambda session, words: _run(words, session))
 
 
 def _complete(given: Sequence[str]) -> int:
@@ -149,7 +178,7 @@ def stop(session: Session, args: Namespace) -> None:
 
 def restart(session: Session, args: Namespace) -> None:
     """Restart the flows."""
-    _act(session, args, "restart")
+    _act(session, args, "restartSafe" if args.safe else "kill" if args.now else "restart")
 
 
 def suspend(session: Session, args: Namespace) -> None:
@@ -266,7 +295,8 @@ def appliance(session: Session, args: Namespace) -> None:
 def _open_screens(session: Session, *, rich: bool, low: bool) -> None:
     from tui.__main__ import open_screens
 
-    open_screens(session.address, session.environ, rich=rich, low=low)
+    files = session.over_ssh is None
+    open_screens(session.address, session.environ, rich=rich, low=low, files=files)
 
 
 COMMANDS: dict[str, Command] = {
@@ -297,10 +327,15 @@ COMMANDS: dict[str, Command] = {
     "name remove": name_remove,
     "stack build": appliance,
     "launcher install": appliance,
+    **limit_options.COMMANDS,
     **catalogue_commands.COMMANDS,
     **people_commands.COMMANDS,
+    **ssh_keys.COMMANDS,
     **snapshot_commands.COMMANDS,
     **library_commands.COMMANDS,
+    **backup_commands.COMMANDS,
+    **operations_commands.COMMANDS,
+    **upgrade_commands.COMMANDS,
     "up": appliance,
     "down": appliance,
     "serve": appliance,

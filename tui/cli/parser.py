@@ -9,14 +9,24 @@ from argparse import Action, ArgumentParser, ArgumentTypeError, Namespace, _SubP
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from tui.cli import catalogue_commands, library_commands, people_options, snapshot_commands
+from tui.cli import (
+    backup_commands,
+    catalogue_commands,
+    library_commands,
+    limit_options,
+    operations_commands,
+    people_options,
+    snapshot_commands,
+    ssh_keys,
+    upgrade_commands,
+)
 from tui.cli.examples import EXAMPLES
 
 WAIT_S = 180.0
 SETTINGS = (
     "name=NEW, stack=NAME, type=NAME; settings of Node-RED such as theme=dark, palette.allowInstall=off; "
     "crash-policy=retry|safe|stop, safe-mode=on|off, hot-spare=on|off, health-interval=SECONDS, "
-    "install-timeout=SECONDS; 'default' takes a setting back"
+    "install-timeout=SECONDS, start-after=NAME,… or broker; 'default' takes a setting back"
 )
 GROUPS = {
     "instance": "make, watch and control instances",
@@ -25,9 +35,13 @@ GROUPS = {
     "launcher": "the published launcher, instead of Weir's own",
     "token": "personal access tokens",
     **people_options.GROUPS,
+    **ssh_keys.GROUPS,
     **snapshot_commands.GROUPS,
     **catalogue_commands.GROUPS,
     **library_commands.GROUPS,
+    **backup_commands.GROUPS,
+    **operations_commands.GROUPS,
+    **upgrade_commands.GROUPS,
 }
 APPLIANCE = {
     "up": "Start the box.",
@@ -126,6 +140,10 @@ def _options(name: str) -> people_options.Options | None:
         snapshot_commands.options,
         catalogue_commands.options,
         library_commands.options,
+        backup_commands.options,
+        operations_commands.options,
+        upgrade_commands.options,
+        ssh_keys.OPTIONS.get,
     )
     return next((found for each in known if (found := each(name)) is not None), None)
 
@@ -140,6 +158,8 @@ def _instance_options(parser: ArgumentParser, verb: str) -> None:
             parser.add_argument(f"--{option}", metavar=option.upper(), default="", help=text)
     if verb == "copy":
         catalogue_commands.copy_options(parser)
+    if verb == "limits":
+        limit_options.options(parser)
     if verb == "set":
         parser.add_argument("settings", metavar="KEY=VALUE", nargs="+", help=SETTINGS)
     if verb == "kept":
@@ -157,6 +177,10 @@ def _instance_options(parser: ArgumentParser, verb: str) -> None:
         parser.add_argument("--until", type=_moment, metavar="TIME", help="no entries after that")
     if verb == "crashes":
         parser.add_argument("-n", "--lines", type=_count, default=3, metavar="N", help="newest crashes to show")
+    if verb == "restart":
+        manner = parser.add_mutually_exclusive_group()
+        manner.add_argument("--safe", action="store_true", help="in safe mode: the editor opens, no flow runs")
+        manner.add_argument("--now", action="store_true", help="kill what runs instead of asking it to end")
     if verb in ("create", "start", "stop", "restart", "suspend", "delete"):
         parser.add_argument("--wait", action="store_true", help="return when it is done; follow the states meanwhile")
         parser.add_argument("--timeout", type=_seconds, default=WAIT_S, metavar="SECONDS", help="longest wait")

@@ -20,9 +20,9 @@ Row = list[str]
 
 
 class Session:
-    """Made once per call from the global options."""
+    """Made once per call from the global options. `over_ssh`: whom a login over SSH has become; it has nothing else."""
 
-    def __init__(self, wanted: Wanted, environ: Mapping[str, str]) -> None:
+    def __init__(self, wanted: Wanted, environ: Mapping[str, str], *, over_ssh: Address | None = None) -> None:
         """Raises Usage when a box is named that is not known."""
         if wanted.box:
             from tui import boxes
@@ -30,11 +30,12 @@ class Session:
             wanted, environ = boxes.meant(wanted, environ)
         self.wanted = wanted
         self.environ = environ
+        self.over_ssh = over_ssh
 
     @property
     def address(self) -> Address:
         """Raises Usage when the options contradict each other."""
-        return find(self.wanted, self.environ)
+        return self.over_ssh or find(self.wanted, self.environ)
 
     @property
     def home(self) -> Path:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from appliance.schema.box import BoxStatus, Problem, StatusInstance
+from appliance.schema.operations import Room
+from tui.cli.maintenance import said
 from tui.cli.session import Session, print_json, print_table
 from tui.signs import signed
 from tui.text import age, percent, plural, size, visible
@@ -19,6 +21,8 @@ def show_status(session: Session, *, as_json: bool) -> None:
         print_json(answer)
         return
     status = decode(answer, BoxStatus)
+    if status.maintenance is not None and status.maintenance.on:
+        print(said(status.maintenance, datetime.now(UTC)))
     _print_box(status, datetime.now(UTC))
     print()
     _print_instances(status.instances)
@@ -37,8 +41,17 @@ def _print_box(status: BoxStatus, now: datetime) -> None:
         f"  memory {percent(host.memory_used_bytes, host.memory_total_bytes)} of {size(host.memory_total_bytes)}"
         f"  disk {percent(host.disk_used_bytes, host.disk_total_bytes)} of {size(host.disk_total_bytes)}"
     )
+    if status.room:
+        print(f"room for {', '.join(_room(each) for each in status.room)}")
+    if status.broker is not None:
+        print(f"message broker {'runs' if status.broker.running else 'does not run'}")
     if box.ca_fingerprint:
         print(f"CA SHA-256 {visible(box.ca_fingerprint)}")
+
+
+def _room(room: Room) -> str:
+    needs = f"{size(room.need_bytes)} each{'' if room.measured else ', as a first one does'}"
+    return f"{room.more} more of type {visible(room.type)} ({needs})"
 
 
 def _print_instances(instances: list[StatusInstance]) -> None:

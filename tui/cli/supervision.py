@@ -9,7 +9,7 @@ from appliance.schema.instances import ChangedInstance
 from tui.cli import node_red_settings
 from tui.cli.session import Session, print_json
 from tui.errors import Usage
-from tui.text import visible
+from tui.text import plural, visible
 from tui.wire import decode
 
 SWITCH = {"on": True, "off": False}
@@ -19,7 +19,7 @@ POLICIES = {
     "stop": "stops after five crashes in a row",
 }
 OF_INSTANCE = {"name": "name", "stack": "stack", "type": "projectType"}
-KEYS = (*OF_INSTANCE, "crash-policy", "safe-mode", "hot-spare", "health-interval", "install-timeout")
+KEYS = (*OF_INSTANCE, "crash-policy", "safe-mode", "hot-spare", "health-interval", "install-timeout", "start-after")
 
 
 def set_instance(session: Session, name: str, settings: Sequence[str], *, as_json: bool) -> None:
@@ -69,7 +69,10 @@ def spoken(settings: Mapping[str, Any]) -> str:
         told = POLICIES.get(policy, policy)
     interval = settings.get("healthCheckInterval")
     looked = f", looked at every {interval / 1000:g} s" if isinstance(interval, int | float) else ""
-    return f"{told}{looked}{', hot spare' if settings.get('hotSpare') else ''}"
+    spare = ", hot spare" if settings.get("hotSpare") else ""
+    others = settings.get("startAfter") or []
+    after = f", starts after {plural(len(others), 'other')}" if others else ""
+    return f"{told}{looked}{spare}{after}"
 
 
 def _setting(key: str, value: str) -> dict[str, Any]:
@@ -79,6 +82,10 @@ def _setting(key: str, value: str) -> dict[str, Any]:
         return {"healthCheckInterval": None if value == "default" else round(_number(key, value, 5, 3600) * 1000)}
     if key == "install-timeout":
         return {"installTimeout": None if value == "default" else _number(key, value, 60, 7200)}
+    if key == "start-after":
+        return {
+            "startAfter": None if value == "default" else [each.strip() for each in value.split(",") if each.strip()]
+        }
     field = "disableAutoSafeMode" if key == "safe-mode" else "hotSpare"
     if value == "default":
         return {field: None}

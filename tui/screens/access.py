@@ -57,10 +57,13 @@ class AccessScreen(Page, FetchedScreen):
         self.code.show(self.table.key or self.instance.url)
 
     def subject(self) -> list[Piece]:
+        said = super().subject()
+        if said:
+            return said
         if self.profile.ascii:
             return [("the code for a camera needs a terminal with UTF-8", "dim")]
         ports = "  ".join(f"{name} {port}" for name, port in self.instance.ports.items())
-        return super().subject() or [(f"ports: {ports}", "dim")]
+        return [(f"ports: {ports}", "dim")]
 
     def _others(self) -> dict[str, str]:
         """The same under the other names of the box; where the instance has a name of its own there are none."""

@@ -23,6 +23,12 @@ class Acts(Frame):
     def do_suspend(self) -> None:
         self.owner.act_on(self.targets(), "suspend")
 
+    def do_safe(self) -> None:
+        self.owner.act_on(self.targets(), "safe")
+
+    def do_kill(self) -> None:
+        self.owner.act_on(self.targets(), "kill")
+
     def do_delete(self) -> None:
         self.owner.act_on(self.targets(), "delete")
 

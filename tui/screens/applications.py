@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import ClassVar
 
@@ -12,6 +13,7 @@ from tui.screens.asking import Asked, AskScreen, Done, Values, needed
 from tui.screens.editor import EditorScreen
 from tui.screens.forms import Field
 from tui.screens.ofteam import TeamScreen
+from tui.widgets.table import Rows
 from tui.wire import decode
 
 
@@ -27,17 +29,22 @@ class ApplicationsScreen(TeamScreen[Application]):
     empty = "no applications in this team"
     scopes: ClassVar[tuple[str, ...]] = (platformkeys.APPLICATIONS, keytable.LINES, keytable.TABLE, keytable.ANYWHERE)
 
+    _counts: Counter[str] = Counter()  # of instances, by application
+
     async def found(self) -> Iterable[tuple[str, Application]]:
         if self.team is None:
             return []
         listed = await self.owner.client.get(f"/teams/{self.team.id}/applications", Applications)
         return [(each.id, each) for each in listed.applications]
 
+    def rows(self) -> Rows:
+        self._counts = Counter(one.application.id for one in self.known.instances.values() if one.application)
+        return super().rows()
+
     def cells(self, each: Application) -> list[Piece]:
-        count = sum(one.application.id == each.id for one in self.known.instances.values() if one.application)
         return [
             (self.shown(each.name), "name"),
-            (str(count), "plain"),
+            (str(self._counts[each.id]), "plain"),
             (self.shown(each.description), "dim"),
         ]
 

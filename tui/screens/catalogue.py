@@ -1,4 +1,4 @@
-"""What instances are made of: what the lists of stacks, templates and types have in common."""
+"""What is offered: what the lists of stacks, templates and types of instances and teams have in common."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tui.screens.objects import ObjectsScreen
 
 
 class Offered(Protocol):
-    """Something that is offered for new instances, or not."""
+    """Something that is offered for what is made anew, or not."""
 
     @property
     def id(self) -> str: ...
@@ -17,8 +17,6 @@ class Offered(Protocol):
     def name(self) -> str: ...
     @property
     def active(self) -> bool: ...
-    @property
-    def instance_count(self) -> int: ...
 
 
 T = TypeVar("T", bound=Offered)
@@ -39,7 +37,7 @@ class CatalogueScreen(ObjectsScreen[T], Generic[T]):
             self.nobody()
             return
         each = self.chosen
-        said = "is not offered any more; instances that have it keep it" if each.active else "is offered"
+        said = "is not offered any more; who has it keeps it" if each.active else "is offered"
         work = self.owner.client.put(f"{self.path}/{each.id}", {"active": not each.active})
         self.change(work, f"{each.name} {said}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
@@ -17,9 +18,9 @@ from tui.action import Action
 from tui.errors import BoxError
 from tui.render import Piece, header
 from tui.screens.prompt import Prompt, Question
-from tui.screens.registry import PLACES
+from tui.screens.registry import PLACES, Place
 from tui.signs import Kind
-from tui.text import visible
+from tui.text import visible, width
 from tui.visits import Visit
 from tui.widgets.line import Line
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 SAID_S = 6.0
 MADE_FOR = (80, 24)
 ROOMY = 10  # lines from which on there is one for where one is
+AT_THE_BOX = "this box opens shells for administrators on the box itself; log in there"
+ARROW = " > "
 OFFERED = 12  # commands in the footer while one is typed
 
 
@@ -108,11 +111,14 @@ class Frame(Screen[None], inherit_bindings=False):
         return header(self.known, self.profile)
 
     def where(self) -> list[Piece]:
-        """The second line: the path from the first screen to this one."""
-        arrow = " > "
+        """The second line: the path from the first screen to this one; what does not fit is left out at its begin."""
         names = [visible(each.label(), ascii_only=self.profile.ascii) for each in self.owner.path]
-        pieces: list[Piece] = [(arrow.join([*names[:-1], ""]), "dim")] if len(names) > 1 else []
-        return [*pieces, (names[-1] if names else self.label(), "head")]
+        before, here = names[:-1], names[-1] if names else self.label()
+        while before and width(ARROW.join([*before, here])) + 4 > self.size.width:
+            before = [self.profile.more, *before[2 if before[0] == self.profile.more else 1 :]]
+            if before == [self.profile.more]:
+                break
+        return [(ARROW.join([*before, ""]), "dim"), (here, "head")] if before else [(here, "head")]
 
     # -- frame --------------------------------------------------------------------------------------
     def compose(self) -> ComposeResult:
@@ -130,10 +136,10 @@ class Frame(Screen[None], inherit_bindings=False):
 
     def on_resize(self) -> None:
         self._paint_footer()
-        width, height = self.size
-        self.query_one("#where", Line).display = height >= ROOMY
-        if width < MADE_FOR[0] or height < MADE_FOR[1]:
-            self.say(f"{width}x{height} is small: made for {MADE_FOR[0]}x{MADE_FOR[1]}", Kind.CHANGING)
+        cells, lines = self.size
+        self.query_one("#where", Line).display = lines >= ROOMY
+        if cells < MADE_FOR[0] or lines < MADE_FOR[1]:
+            self.say(f"{cells}x{lines} is small: made for {MADE_FOR[0]}x{MADE_FOR[1]}", Kind.CHANGING)
 
     def repaint(self) -> None:
         """Bring all lines to what is known; only what looks different is painted."""
@@ -141,7 +147,7 @@ class Frame(Screen[None], inherit_bindings=False):
             return
         self.query_one("#header", Line).show(self.head())
         banner = self.query_one("#banner", Line)
-        banner.show([(f"{self.known.lost}; what you see is old, trying again", "banner")])
+        banner.show([(f"what you see is old, trying again: {self.known.lost}", "banner")])
         banner.display = bool(self.known.lost)
         where = self.query_one("#where", Line)
         where.show(self.where())
@@ -190,6 +196,10 @@ class Frame(Screen[None], inherit_bindings=False):
         """Whether the user may do that here: to the current instance, else anywhere."""
         return self.known.may(permission, [self.current] if self.current else ())
 
+    def offers(self, what: Action | Place) -> bool:
+        """Whether it can be had here: by who is at the screens, and from where he is."""
+        return self.owner.has(what.needs) and self.may(what.permission)
+
     def _unsay(self, said: list[Piece]) -> None:
         if said and said is self._said:
             self._said = []
@@ -197,7 +207,7 @@ class Frame(Screen[None], inherit_bindings=False):
 
     def _paint_footer(self) -> None:
         pieces: list[Piece] = []
-        for key, label in self.owner.keys.footer(self.scopes, self.size.width - 2, self.may):
+        for key, label in self.owner.keys.footer(self.scopes, self.size.width - 2, self.offers):
             pieces += [(key, "key"), (f" {label}", "plain"), ("  ", "plain")]
         self.query_one("#footer", Line).show(pieces[:-1])
 
@@ -240,7 +250,9 @@ class Frame(Screen[None], inherit_bindings=False):
 
     def act(self, action: Action) -> None:
         """Do an action of the table."""
-        if not self.may(action.permission):
+        if action.needs == "shell" and not self.owner.has("shell"):  # what needs files says itself what else there is
+            self.say(AT_THE_BOX, Kind.BAD)
+        elif not self.may(action.permission):
             self.say(f"your role does not let you {action.label}")
         elif action.place:
             self.owner.go(action.place, self.targets())
@@ -319,12 +331,22 @@ class Frame(Screen[None], inherit_bindings=False):
             self.owner.command(text)
 
     def _offers(self, typed: str) -> list[str]:
-        takes = frozenset(
-            [each.word for each in PLACES if each.about]
-            + [each.command for each in keytable.ACTIONS if each.scope == keytable.INSTANCE]
-        )
-        names = [each.name for each in self.known.instances.values()]
-        return completion.matches(typed, self.owner.words(), names, takes_name=takes)
+        word, blank, _ = typed.lstrip().partition(" ")
+        kind = self.owner.names.kind(word)
+        names = self.owner.names.known(kind) if kind else self.row_names() if word == self.word else []
+        if blank and self.owner.names.wanting(kind):
+            self.run_worker(self._learn_names(), exit_on_error=False, name="names")
+        return completion.matches(typed, self.owner.words(), names, takes_name=frozenset({word}))
+
+    def row_names(self) -> list[str]:
+        """The names that this screen shows, for a word that is its own."""
+        return []
+
+    async def _learn_names(self) -> None:
+        with contextlib.suppress(BoxError):  # then there is nothing to complete; what is typed counts all the same
+            await self.owner.names.learn()
+        if self.prompt.open:
+            self._offer(self.prompt.value)
 
     def _offer(self, typed: str) -> None:
         question = self.prompt.question

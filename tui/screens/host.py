@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from appliance.schema.box import BoxName, BoxNames, Machine
 from appliance.schema.instances import Instance
+from appliance.schema.operations import WearReport
 from tui import hostwords, keytable, platformkeys
 from tui.cli.names import OWNERS, written
 from tui.render import FACT_COLUMNS, Column, Piece
@@ -34,6 +35,7 @@ class HostScreen(FetchedScreen):
         super().__init__(owner, about)
         self._machine: Machine | None = None
         self._names: list[BoxName] = []
+        self._wear = WearReport(disk=None, instances=[])
 
     def on_mount(self) -> None:
         super().on_mount()
@@ -47,6 +49,7 @@ class HostScreen(FetchedScreen):
         client = self.owner.client
         self._machine = await client.get("/box/machine", Machine)
         self._names = (await client.get("/box/names", BoxNames)).names
+        self._wear = await client.get("/box/wear", WearReport)
 
     def rows(self) -> Rows:
         if self._machine is None:
@@ -54,7 +57,8 @@ class HostScreen(FetchedScreen):
         status = self.known.status
         facts = hostwords.of_machine(self._machine)
         if status is not None:
-            facts = [("CPU", f"{status.host.cpu_percent:.0f}% busy", "plain"), *facts, *hostwords.of_appliance(status)]
+            facts = [("CPU", f"{status.host.cpu_percent:.0f}% busy", "plain"), *facts]
+            facts += [*hostwords.of_operations(status, self._wear), *hostwords.of_appliance(status)]
         cells = self.size.width - 18
         rows = fact_rows(facts, cells, ascii_only=self.profile.ascii)
         for at, each in enumerate(self._names):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.widget import Widget
@@ -114,6 +115,7 @@ class FetchedScreen(ListScreen):
         self.fetched = False
         self._wanted = asyncio.Event()
         self._wanted.set()
+        self._hurried = asyncio.Event()
 
     def on_mount(self) -> None:
         super().on_mount()
@@ -129,6 +131,7 @@ class FetchedScreen(ListScreen):
 
     def do_refresh(self) -> None:
         self.refetch()
+        self._hurried.set()
         super().do_refresh()
 
     def nothing(self) -> str:
@@ -137,7 +140,8 @@ class FetchedScreen(ListScreen):
         return self.empty if self.fetched else "asking the box"
 
     def subject(self) -> list[Piece]:
-        return [(self.trouble, "bad")] if self.trouble and self.fetched else []
+        # Where there are no rows the list itself says it.
+        return [(self.trouble, "bad")] if self.trouble and (self.fetched or self.table.key is not None) else []
 
     async def _fetching(self) -> None:
         while True:
@@ -150,7 +154,14 @@ class FetchedScreen(ListScreen):
                 self.trouble = visible(f"{error.message} {error.hint}".strip(), ascii_only=self.profile.ascii)
                 lasting = isinstance(error, Refused) and not error.passing
                 self.repaint()
-                await asyncio.sleep(REFUSED_PAUSE_S if lasting else 1)
+                await self._pause(REFUSED_PAUSE_S if lasting else 1)
                 self._wanted.set()
             self.repaint()
             await asyncio.sleep(self.profile.repaint_s)  # several changes at once are one question
+
+    async def _pause(self, pause_s: float) -> None:
+        """Before the box is asked once more, unless somebody says that it is to be now."""
+        self._hurried.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(pause_s):
+                await self._hurried.wait()

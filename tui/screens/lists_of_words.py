@@ -20,7 +20,7 @@ class HelpScreen(ListScreen):
         found: Rows = {}
         asking = [each.scopes for each in self.owner.path if each is not self][-1:]
         first = asking[0] if asking else ()
-        for number, (key, command, text) in enumerate(self.owner.keys.help_rows(self.known.may, first)):
+        for number, (key, command, text) in enumerate(self.owner.keys.help_rows(self.owner.offers, first)):
             title = not key and not command
             found[str(number)] = [(key, "key"), (command, "plain"), (text, "head" if title else "plain")]
         return found

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from appliance.schema.instances import Instance
 from tui.render import Piece
 from tui.screens.lists import FetchedScreen
+from tui.signs import Kind
 from tui.text import visible
 from tui.widgets.table import Rows
 
@@ -23,6 +24,7 @@ class ObjectsScreen(FetchedScreen, Generic[T]):
     def __init__(self, owner: WeirApp, about: tuple[Instance, ...] = ()) -> None:
         super().__init__(owner, about)
         self.items: dict[str, T] = {}
+        self._named = ""  # the row that is looked for
 
     async def found(self) -> Iterable[tuple[str, T]]:
         """Ask the box; raises BoxError."""
@@ -34,6 +36,28 @@ class ObjectsScreen(FetchedScreen, Generic[T]):
 
     async def fetch(self) -> None:
         self.items = dict(await self.found())
+
+    def named(self, rest: str) -> None:
+        """Put the cursor on what is called so, once it is there."""
+        self._named = rest
+        self.refetch()
+
+    def row_names(self) -> list[str]:
+        return [cells[0][0] for cells in self.rows().values() if cells]
+
+    def paint(self) -> None:
+        super().paint()
+        if self._named and self.fetched:
+            self._put_cursor(self._named)
+            self._named = ""
+
+    def _put_cursor(self, name: str) -> None:
+        rows = self.rows()
+        at = next((at for at, key in enumerate(self.table.keys) if rows[key][0][0] == name), None)
+        if at is None:
+            self.say(f"there is no '{name}' here", Kind.BAD)
+        else:
+            self.table.move_to(at)
 
     def rows(self) -> Rows:
         return {key: self.cells(each) for key, each in self.items.items()}

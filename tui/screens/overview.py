@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import ClassVar
 
@@ -18,6 +19,7 @@ from tui.text import age, duration, parse_time
 from tui.widgets.table import Rows
 
 PICTURE_CELLS = 24
+SUMMARY_CELLS = 52  # what else the line of a picture says, where numbers are long
 SAMPLES = 360  # an hour
 
 
@@ -33,17 +35,17 @@ class OverviewScreen(Page, FetchedScreen):
     async def fetch(self) -> None:
         path = f"/projects/{self.instance.id}/resources"
         found = await self.owner.client.get(path, ResourceHistory, {"limit": str(SAMPLES)})
-        self._pictures = [
-            figures.summary(each, PICTURE_CELLS, ascii_only=self.profile.ascii)
-            for each in figures.series(found.resources)
-        ]
+        self._series = figures.series(found.resources)
 
     def rows(self) -> Rows:
         told = facts(self.instance, datetime.now(UTC), gone=self.gone)
-        told += [("last hour" if at == 0 else "", each) for at, each in enumerate(filter(None, self._pictures))]
-        return fact_rows(told, self.size.width - 18, ascii_only=self.profile.ascii)
+        cells = self.size.width - 18
+        wide = max(8, min(PICTURE_CELLS, cells - SUMMARY_CELLS))
+        pictures = (figures.summary(each, wide, ascii_only=self.profile.ascii) for each in self._series)
+        told += [("last hour" if at == 0 else "", each) for at, each in enumerate(filter(None, pictures))]
+        return fact_rows(told, cells, ascii_only=self.profile.ascii)
 
-    _pictures: list[str] = []
+    _series: Sequence[figures.Series] = ()
 
 
 def facts(each: Instance, now: datetime, *, gone: bool = False) -> list[Fact]:

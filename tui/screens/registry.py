@@ -15,7 +15,8 @@ class Place(Struct, frozen=True):
     """A screen that can be gone to. `screen` is `module:Class`.
 
     `about` is "instance" for screens about one instance: `:word NAME` shows that one, `:word` the one at the cursor.
-    `tab` is the number of its tab on the page of an instance, `label` what the tab says.
+    `takes` is what a name behind the word is one of: "team", "scope" (a team or the platform), "box".
+    `tab` is the number of its tab on the page of an instance, `label` what the tab says; `needs` as in the key table.
     """
 
     word: str
@@ -26,6 +27,8 @@ class Place(Struct, frozen=True):
     tab: int = 0
     label: str = ""
     aliases: tuple[str, ...] = ()
+    takes: str = ""
+    needs: str = ""
 
 
 def _tab(number: int, word: str, label: str, help_: str, screen: str, permission: str = "project:status") -> Place:
@@ -62,10 +65,11 @@ PLACES: tuple[Place, ...] = (
     Place("problems", "what is wrong with the box", "tui.screens.problems:ProblemsScreen"),
     Place("host", "the machine, the appliance, names and certificates", "tui.screens.host:HostScreen"),
     Place("teams", "the teams", "tui.screens.teams:TeamsScreen"),
-    Place("members", "who belongs to a team: :members SLUG", "tui.screens.members:MembersScreen"),
+    Place("members", "who belongs to a team: :members SLUG", "tui.screens.members:MembersScreen", takes="team"),
     Place("invitations", "open invitations, yours first", "tui.screens.invitations:InvitationsScreen"),
     Place("users", "accounts of people", "tui.screens.users:UsersScreen", permission="user:list"),
     Place("tokens", "your personal access tokens", "tui.screens.tokens:TokensScreen", permission="user:token:list"),
+    Place("sshkeys", "your public keys for SSH", "tui.screens.ssh_keys:SshKeysScreen", permission="user:ssh-key:list"),
     Place(
         "httptokens",
         "tokens for the HTTP endpoints of an instance",
@@ -80,13 +84,21 @@ PLACES: tuple[Place, ...] = (
         about="instance",
         permission="project:flows:view",
     ),
-    Place("apps", "applications: :apps SLUG", "tui.screens.applications:ApplicationsScreen", aliases=("applications",)),
+    Place(
+        "apps",
+        "applications: :apps SLUG",
+        "tui.screens.applications:ApplicationsScreen",
+        aliases=("applications",),
+        takes="team",
+    ),
     Place("stacks", "the versions of Node-RED", "tui.screens.stacks:StacksScreen", aliases=("stack",)),
     Place("templates", "what instances begin with", "tui.screens.templates:TemplatesScreen", aliases=("tmpl",)),
     Place("types", "types of instances", "tui.screens.types:TypesScreen"),
-    Place("audit", "who did what: of a team, or the platform", "tui.screens.audit:AuditScreen"),
+    Place("teamtypes", "types of teams, and what those may have", "tui.screens.team_types:TeamTypesScreen"),
+    Place("audit", "who did what: of a team, or the platform", "tui.screens.audit:AuditScreen", takes="scope"),
+    Place("backups", "backups of the box", "tui.screens.backups:BackupsScreen", permission="backup:list"),
     Place("platform", "settings of the platform", "tui.screens.platform:PlatformScreen", permission="settings:edit"),
-    Place("box", "go to another box", "tui.screens.boxes:BoxesScreen", aliases=("boxes",)),
+    Place("box", "go to another box", "tui.screens.boxes:BoxesScreen", aliases=("boxes",), takes="box", needs="files"),
     Place("help", "the keys", "tui.screens.lists_of_words:HelpScreen", aliases=("keys",)),
 )
 TABS = tuple(sorted((each for each in PLACES if each.tab), key=lambda each: each.tab))

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from textual.app import SuspendNotSupported
 
 from appliance.schema.instances import Instance
-from tui import shell
+from tui import remote_shell, shell
+from tui.address import SYSTEM_HOME
 from tui.errors import BoxError
 from tui.signs import Kind
 from tui.text import visible
@@ -21,11 +22,11 @@ if TYPE_CHECKING:
 def open_shell(frame: Frame, each: Instance) -> None:
     """Say as whom and where, and open it when that is agreed to."""
     status = frame.known.status
-    if frame.owner.client.address.socket is None or not frame.profile.files:
-        frame.say("a shell is for administrators on the box itself; log in there", Kind.BAD)
-        return
     if status is None:
         frame.say("the box has not told yet where its directory is", Kind.BAD)
+        return
+    if Path(status.appliance.home) == SYSTEM_HOME:
+        frame.confirm(each.name, "for a shell as its own user, in its sandbox", lambda: _in_sandbox(frame, each))
         return
     try:
         here = shell.place(Path(status.appliance.home), each.id)
@@ -33,7 +34,39 @@ def open_shell(frame: Frame, each: Instance) -> None:
         frame.refused(error)
         return
     power = ", which owns the whole box" if here.owns_box else ""
-    frame.confirm(each.name, f"for a shell as {here.user}{power}", lambda: _open(frame, each, here))
+
+    def go() -> None:
+        frame.run_worker(_recorded(frame, each, here), exit_on_error=False, name="shell")
+
+    frame.confirm(each.name, f"for a shell as {here.user}{power}", go)
+
+
+def _in_sandbox(frame: Frame, each: Instance) -> None:
+    """The box opens it, and writes down who asked."""
+    try:
+        with frame.owner.suspend():
+            print(  # noqa: T201 - the terminal is the user's now
+                f"weir: a shell of {visible(each.name)}, as its own user in its sandbox; 'exit' goes back.", flush=True
+            )
+            remote_shell.run(frame.owner.client.address, each.id)
+    except SuspendNotSupported:
+        frame.say("this terminal cannot be lent to a shell", Kind.BAD)
+    except BoxError as error:
+        frame.refused(error)
+    else:
+        frame.say(f"the shell of {each.name} has ended")
+    finally:
+        frame.owner.refresh(layout=True)
+
+
+async def _recorded(frame: Frame, each: Instance, here: shell.Place) -> None:
+    """No shell is opened of which the audit log does not know."""
+    try:
+        await frame.owner.client.post(f"/projects/{each.id}/shells", {"account": here.user})
+    except BoxError as error:
+        frame.refused(error, "no shell was opened")
+    else:
+        _open(frame, each, here)
 
 
 def _open(frame: Frame, each: Instance, here: shell.Place) -> None:

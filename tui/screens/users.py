@@ -71,6 +71,14 @@ class UsersScreen(ObjectsScreen[User]):
         ]
         self.owner.push_screen(DetailsScreen(self.owner, facts, title=each.username))
 
+    def do_keys(self) -> None:
+        from tui.screens.ssh_keys import SshKeysScreen
+
+        if self.chosen is None:
+            self.nobody()
+        else:
+            self.owner.push_screen(SshKeysScreen(self.owner, user=self.chosen))
+
     # -- make and change ----------------------------------------------------------------------------
     def do_create(self) -> None:
         self.run_worker(self._open_new(), exit_on_error=False, name="teams")

@@ -27,7 +27,7 @@ def half_blocks(dark: list[list[bool]]) -> list[str]:
 class Qr(Widget):
     """Dark on light whatever the terminal's colours; without colour it is right on a dark terminal."""
 
-    DEFAULT_CSS = "Qr { width: auto; height: auto; }"
+    DEFAULT_CSS = "Qr { width: auto; height: auto; margin-left: 1; }"
 
     def __init__(self, *, colour: bool) -> None:
         super().__init__()

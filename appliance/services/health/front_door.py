@@ -26,7 +26,7 @@ class FrontDoorCheck:
         self._silent = Steady(SILENT_S, uptime_s)
 
     async def look(self) -> Sequence[Trouble]:
-        silent = not await answers(self._home.run / "nginx.sock")
+        silent = not await answers(self._home.nginx_socket)
         return [_down(self._home)] if self._silent.take(bad=silent, well=not silent) else []
 
 
@@ -51,7 +51,7 @@ def _down(home: Home) -> Trouble:
         "nginx_silent",
         "The web server of this box does not answer",
         "nginx is down, hangs or is stopped, so no browser reaches the box. Flows run on.",
-        f"no answer at {home.run / 'nginx.sock'} for {SILENT_S:.0f} s",
-        f"See the end of {home.logs / 'nginx.log'}. If it hangs, end it (its pid is in {home.run / 'nginx.json'}): "
+        f"no answer at {home.nginx_socket} for {SILENT_S:.0f} s",
+        f"See the end of {home.nginx_log}. If it hangs, end it (its pid is in {home.run / 'nginx.json'}): "
         "Weir starts it again by itself.",
     )

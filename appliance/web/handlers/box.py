@@ -8,6 +8,7 @@ from collections import Counter
 
 from appliance.errors import NotFound
 from appliance.schema.box import AddName, BoxName, BoxNames, BoxStatus, BoxTasks, Health, Machine
+from appliance.schema.broker import BrokerStatus
 from appliance.schema.common import Status
 from appliance.web import pages
 from appliance.web.route import Ask, Reply
@@ -23,6 +24,10 @@ async def status(services: Services, ask: Ask[None, None]) -> BoxStatus:
 
 async def machine(services: Services, ask: Ask[None, None]) -> Machine:
     return await services.box.machine()
+
+
+async def broker(services: Services, ask: Ask[None, None]) -> BrokerStatus:
+    return await services.broker.status()
 
 
 async def names(services: Services, ask: Ask[None, None]) -> BoxNames:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from appliance.model import Role
+from appliance.model import Manner, Role
 from appliance.schema.audit import AuditPage
 from appliance.schema.common import AuditQuery, Status
 from appliance.schema.instances import (
@@ -17,6 +17,7 @@ from appliance.schema.instances import (
     Instance,
     Instances,
     InstanceStatus,
+    OpenedShell,
     StoredFlows,
 )
 from appliance.web.route import Ask
@@ -59,6 +60,7 @@ async def delete(services: Services, ask: Ask[None, None]) -> Status:
 
 
 async def start(services: Services, ask: Ask[None, None]) -> Status:
+    services.operations.maintenance.check_start()
     await services.instances.start(ask.subject, ask.id)
     return DONE
 
@@ -69,7 +71,23 @@ async def stop(services: Services, ask: Ask[None, None]) -> Status:
 
 
 async def restart(services: Services, ask: Ask[None, None]) -> Status:
+    services.operations.maintenance.check_start()
     await services.instances.restart(ask.subject, ask.id)
+    return DONE
+
+
+async def restart_safe(services: Services, ask: Ask[None, None]) -> Status:
+    await services.instances.restart_so(ask.subject, ask.id, Manner(safe=True))
+    return DONE
+
+
+async def kill(services: Services, ask: Ask[None, None]) -> Status:
+    await services.instances.restart_so(ask.subject, ask.id, Manner(now=True))
+    return DONE
+
+
+async def shell_opened(services: Services, ask: Ask[None, OpenedShell]) -> Status:
+    await services.instances.shell_opened(ask.subject, ask.id, ask.body.account)
     return DONE
 
 
@@ -79,6 +97,7 @@ async def suspend(services: Services, ask: Ask[None, None]) -> Status:
 
 
 async def restart_stack(services: Services, ask: Ask[None, None]) -> Status:
+    services.operations.maintenance.check_start()
     await services.instances.restart_stack(ask.subject, ask.id)
     return DONE
 

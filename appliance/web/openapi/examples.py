@@ -11,6 +11,7 @@ _MOMENT = "2026-03-01T07:30:00.000Z"
 # By the last word of the field's name; a schema's own default, first choice or type comes after.
 FIELDS: dict[str, Any] = {
     "address": "192.0.2.7",
+    "at": "02:30",
     "avatar": "https://box.example/avatar/U2Ft",
     "description": "The bottling line.",
     "email": "sam@example.com",

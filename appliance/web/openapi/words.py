@@ -15,6 +15,7 @@ TAGS = {
     "account": "Pages and routes of the login, for browsers and for editors (OAuth 2 with PKCE).",
     "admin": "What only administrators of the box do.",
     "applications": "Applications: groups of instances in a team.",
+    "backups": "Backups of the box, for its administrators.",
     "box": "The box itself: its state, its problems, its names.",
     "events": "What happens, live.",
     "instances": "Instances by name, for people who type.",
@@ -28,6 +29,7 @@ TAGS = {
     "search": "Finding things by a part of their name.",
     "settings": "Settings of the platform.",
     "snapshots": "Snapshots, by their own id.",
+    "ssh": "Logins over SSH.",
     "stacks": "Stacks: versions of Node-RED that instances run on.",
     "storage": "What Node-RED keeps on the platform.",
     "team-types": "Types of teams: their limits.",
@@ -61,13 +63,16 @@ QUERY = {
     "team": "The id of the team that is looked through.",
     "type": "Only entries of this kind.",
     "username": "Only entries of this user.",
+    "wait": "How many seconds to wait for the end.",
 }
 
 # `id` is named by the word before it in the path.
 PATH = {
+    "backup": "The id of the backup.",
     "entry": "The id of the entry.",
     "invitation": "The id of the invitation.",
     "kept": "The id of the kept deploy.",
+    "key": "The id of the key.",
     "kind": "`project`: what kind of thing `owner` is.",
     "library": "The id of the team whose library it is.",
     "name": "The name.",
@@ -96,6 +101,7 @@ THINGS = {
     "users": "user",
     "invitations": "invitation",
     "notifications": "notification",
+    "ssh-keys": "key",
     "tokens": "token",
 }
 

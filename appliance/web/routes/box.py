@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from appliance.schema.box import AddName, BoxName, BoxNames, BoxStatus, BoxTasks, Health, Machine
+from appliance.schema.broker import BrokerStatus
 from appliance.schema.common import Status
 from appliance.web.handlers import about, box, events
 from appliance.web.pages import avatar
@@ -18,6 +19,7 @@ BOX = (
         "box:status",
         "The machine: processors, memory, disks, temperature, certificates.",
     ),
+    get("/box/broker", box.broker, BrokerStatus, "box:status", "The message broker: whether it runs, where it is."),
     get("/box/names", box.names, BoxNames, "box:status", "The names under which browsers reach the box."),
     post(
         "/box/names",

@@ -17,6 +17,7 @@ from appliance.schema.instances import (
     Instances,
     InstanceStatus,
     LogPage,
+    OpenedShell,
     StoredFlows,
     TeamInstances,
     TeamInstancesQuery,
@@ -177,6 +178,19 @@ INSTANCES = (
     _action("start", instances.start, "Want the instance running."),
     _action("stop", instances.stop, "Want its Node-RED stopped; the launcher stays."),
     _action("restart", instances.restart, "Restart its Node-RED, with fresh settings."),
+    _action(
+        "restartSafe", instances.restart_safe, "Restart its Node-RED in safe mode: the editor opens, no flow runs."
+    ),
+    _action("kill", instances.kill, "End its Node-RED at once, without asking it to end, and start it again."),
+    post(
+        "/projects/{id}/shells",
+        instances.shell_opened,
+        Status,
+        "settings:edit",
+        "Record that a shell is opened in its directory on the box; whoever opens one says so first.",
+        on="instance",
+        body=OpenedShell,
+    ),
     _action("suspend", instances.suspend, "Want nothing of the instance running."),
 )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from appliance.schema.common import Status
 from appliance.schema.instances import (
     BootGrant,
     BootRequest,
@@ -12,7 +13,7 @@ from appliance.schema.instances import (
 from appliance.web.handlers import launchers
 from appliance.web.plugin import logging
 from appliance.web.route import MEGABYTE, Route
-from appliance.web.routes.rows import get, post
+from appliance.web.routes.rows import delete, get, post
 
 LAUNCHERS = (
     post(
@@ -30,6 +31,24 @@ LAUNCHERS = (
         dict[str, Any],
         None,
         "All that a launcher starts its Node-RED with.",
+        auth="launcher",
+    ),
+    get(
+        "/projects/{id}/files",
+        launchers.files,
+        bytes,
+        None,
+        "The files of a restored instance, which its launcher puts in place.",
+        auth="launcher",
+        stream=True,
+        media="application/x-tar",
+    ),
+    delete(
+        "/projects/{id}/files",
+        launchers.files_taken,
+        Status,
+        None,
+        "The launcher has put the files of the restored instance in place.",
         auth="launcher",
     ),
     post(

@@ -1,0 +1,123 @@
+"""A program of its own: takes the files of a restored instance from the appliance and puts them in their places.
+
+    python -m launcher.handed DIRECTORY URL        (the token is the first line of standard input)
+
+They are unpacked beside what is there, and then take the places of what has the same name. A power cut at any line is
+made good by doing it once more: until the appliance has heard that they are in place, it offers them again.
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import shutil
+import sys
+import tarfile
+from pathlib import Path
+from urllib.parse import urlsplit
+
+_STAGE = "handed"  # below the launcher's own directory
+_END = ".weir-pack.json"  # see launcher.pack
+_KEPT = "launcher"  # of this, only what is in `away`
+TIMEOUT_S = 60.0
+
+
+class Broken(Exception):
+    """What came is no whole archive, or has names that leave the directory."""
+
+
+def take(directory: Path, url: str, token: str) -> None:
+    """Raises Broken, OSError, HTTPException."""
+    own = directory / "launcher"
+    own.mkdir(mode=0o700, exist_ok=True)
+    stage = own / _STAGE
+    shutil.rmtree(stage, ignore_errors=True)
+    stage.mkdir(mode=0o700)
+    try:
+        _fetch(url, token, stage)
+        _place(stage, directory, own)
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+
+
+def _place(stage: Path, directory: Path, own: Path) -> None:
+    os.sync()  # thousands of files at once: one call instead of one for each
+    for path in sorted(stage.iterdir()):
+        if path.name != _KEPT:
+            _put(path, directory / path.name)
+    for path in sorted((stage / _KEPT / "away").glob("*")):
+        (own / "away").mkdir(mode=0o700, exist_ok=True)
+        _put(path, own / "away" / path.name)
+    os.sync()
+
+
+def _fetch(url: str, token: str, stage: Path) -> None:
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port or 80, timeout=TIMEOUT_S)
+    try:
+        connection.request("GET", parts.path, headers={"Authorization": f"Bearer {token}"})
+        answer = connection.getresponse()
+        if answer.status != 200:
+            raise Broken(f"the appliance answered {answer.status}")
+        with tarfile.open(fileobj=answer, mode="r|") as tar:
+            _unpack(tar, stage)
+    except tarfile.TarError as error:
+        raise Broken(f"the archive is damaged: {error}") from error
+    finally:
+        connection.close()
+
+
+def _unpack(tar: tarfile.TarFile, stage: Path) -> None:
+    links: list[tuple[Path, str]] = []
+    modes: list[tuple[Path, int]] = []
+    whole = False
+    while (member := tar.next()) is not None:
+        tar.members.clear()  # type: ignore[attr-defined]  # tarfile remembers every file it has seen
+        if member.name == _END:
+            whole = True
+            continue
+        target = stage / _checked(member.name)
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if member.isdir():
+            target.mkdir(mode=0o700, exist_ok=True)
+            modes.append((target, member.mode))
+        elif member.issym():
+            links.append((target, member.linkname))
+        elif member.isreg() and (file := tar.extractfile(member)) is not None:
+            with target.open("xb") as out:
+                shutil.copyfileobj(file, out)
+            target.chmod(member.mode & 0o777 | 0o600)
+            os.utime(target, (member.mtime, member.mtime))
+    if not whole:
+        raise Broken("the archive came to a sudden end")
+    for target, to in links:  # last: nothing is written through one
+        target.symlink_to(to)
+    for target, mode in reversed(modes):
+        target.chmod(mode & 0o777 | 0o700)
+
+
+def _checked(name: str) -> str:
+    if not name or {"", ".", ".."} & set(name.split("/")):
+        raise Broken(f"{name[:80]!r} is no name of a file in it")
+    return name
+
+
+def _put(new: Path, target: Path) -> None:
+    if target.is_dir() and not target.is_symlink():
+        shutil.rmtree(target)
+    new.replace(target)
+
+
+def main() -> int:
+    """0 done, 1 not, with the reason on standard output."""
+    os.nice(10)
+    try:
+        take(Path(sys.argv[1]), sys.argv[2], sys.stdin.readline().strip())
+    except (Broken, OSError, http.client.HTTPException) as error:
+        sys.stdout.write(f"{error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,117 @@
+"""Limits and devices of instances through the API, and an instance that takes too much of the disk."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from appliance.launcher_client import DiskUse
+from appliance.model import SYSTEM, InstanceSpec
+from appliance.schema.instances import CreateInstance
+from appliance.services.conditions import Conditions
+from appliance.services.quota import DiskQuota
+from tests.web_box import API, WebBox, web_box
+
+
+@pytest.fixture
+async def box(home: Path) -> AsyncIterator[WebBox]:
+    async with web_box(home) as made:
+        yield made
+
+
+async def made(box: WebBox, name: str) -> str:
+    return (await box.services.instances.create(SYSTEM, CreateInstance(name=name))).id
+
+
+async def put(box: WebBox, instance_id: str, body: dict[str, Any], status: int = 200) -> Any:
+    async with box.client("api").put(f"{API}/projects/{instance_id}/limits", json=body) as answer:
+        assert answer.status == status, await answer.text()
+        return await answer.json()
+
+
+async def test_limits_reach_the_placement_and_the_audit_log(box: WebBox) -> None:
+    plant = await made(box, "plant")
+    shown = await put(box, plant, {"memoryMb": 300, "cpuPercent": 50, "networks": ["192.0.2.7/24"]})
+    assert (shown["memoryMb"], shown["cpuPercent"], shown["tasks"]) == (300, 50, None)
+    assert shown["networks"] == ["192.0.2.0/24"]
+    spec = await box.services.instances.spec(plant)
+    assert spec is not None and spec.limits.memory_mb == 300 and spec.limits.networks == ("192.0.2.0/24",)
+    generation = spec.generation
+    shown = await put(box, plant, {"memoryMb": None, "tasks": 64})
+    assert (shown["memoryMb"], shown["cpuPercent"], shown["tasks"]) == (None, 50, 64)
+    spec = await box.services.instances.spec(plant)
+    assert spec is not None and spec.generation == generation  # nothing is placed anew for it
+    async with box.client("api").get(f"{API}/projects/{plant}/audit-log") as answer:
+        events = [each["event"] for each in (await answer.json())["log"]]
+    assert events.count("project.limits.updated") == 2
+
+
+async def test_what_the_type_says_holds_where_the_instance_says_nothing(box: WebBox) -> None:
+    plant = await made(box, "plant")
+    async with box.client("api").get(f"{API}/project-types") as answer:
+        type_id = (await answer.json())["types"][0]["id"]
+    body = {"properties": {"memory": 512, "disk": "900", "tasks": "many"}}
+    async with box.client("api").put(f"{API}/project-types/{type_id}", json=body) as answer:
+        assert answer.status == 200
+    await put(box, plant, {"memoryMb": 256})
+    spec = await box.services.instances.spec(plant)
+    assert spec is not None
+    assert (spec.limits.memory_mb, spec.limits.disk_mb, spec.limits.tasks) == (256, 900, None)
+
+
+async def test_a_device_is_leased_to_one_instance(box: WebBox) -> None:
+    plant, other = await made(box, "plant"), await made(box, "other")
+    assert (await put(box, plant, {"devices": ["/dev/ttyUSB0", "/dev/i2c-1"]}))["devices"] == [
+        "/dev/i2c-1",
+        "/dev/ttyUSB0",
+    ]
+    refused = await put(box, other, {"devices": ["/dev/ttyUSB0"]}, 409)
+    assert refused["code"] == "device_leased" and "plant" in refused["error"]
+    await put(box, plant, {"devices": []})
+    assert (await put(box, other, {"devices": ["/dev/ttyUSB0"]}))["devices"] == ["/dev/ttyUSB0"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/dev/sda", "/dev/mem", "/dev/tty1", "/dev/../etc/shadow", "char-*", "/dev/x rw", "/etc/passwd", "/dev/nvme0n1"],
+)
+async def test_what_owns_the_machine_is_leased_to_nobody(box: WebBox, path: str) -> None:
+    plant = await made(box, "plant")
+    assert (await put(box, plant, {"devices": [path]}, 400))["code"] == "invalid_device"
+    assert (await put(box, plant, {}))["devices"] == []
+
+
+@pytest.mark.parametrize("body", [{"memoryMb": 1}, {"cpuPercent": 0}, {"tasks": "x"}, {"networks": ["plant"]}])
+async def test_senseless_limits_are_refused(box: WebBox, body: dict[str, Any]) -> None:
+    plant = await made(box, "plant")
+    await put(box, plant, body, 400)
+
+
+async def test_who_takes_too_much_of_the_disk_is_suspended_with_the_figures(box: WebBox, tmp_path: Path) -> None:
+    plant, other = await made(box, "plant"), await made(box, "other")
+    await put(box, plant, {"diskMb": 100})
+    conditions = Conditions(box.services.clock, box.services.bus)
+    used = {plant: DiskUse(150 << 20), other: DiskUse(10 << 20)}
+
+    async def measure(spec: InstanceSpec) -> DiskUse:
+        return used[spec.id]
+
+    quota = DiskQuota(
+        tmp_path, tmp_path / "reserve", instances=box.services.instances, measure=measure, conditions=conditions
+    )
+    await quota.measure()
+    wanted = {each.id: each.desired.value for each in await box.services.instances.specs()}
+    assert wanted == {plant: "suspended", other: "running"}
+    (problem,) = conditions.current()
+    assert problem.about == plant and problem.evidence == "150 MB of 100 MB" and "--disk 200" in problem.next_step
+    assert quota.used_mb(plant) == 150
+    await box.services.instances.start(SYSTEM, plant)
+    used[plant] = DiskUse(50 << 20)
+    await quota.measure()
+    assert list(conditions.current()) == []
+    used[plant] = DiskUse(50 << 20, whole=False)  # it hides files from its own launcher
+    await quota.measure()
+    assert "hides" in conditions.current()[0].evidence

@@ -1,0 +1,197 @@
+"""Parts of the `units` placer that need no systemd: names, properties, what `systemctl show` says."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import sys
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.drivers.boot_socket import BootSocket, Given, unit_of_process
+from appliance.drivers.launch_records import id_of, instance_id, unit_name
+from appliance.drivers.unit_properties import MIB, properties
+from appliance.model import Limits
+from appliance.system import cgroups
+from appliance.system.units import Systemctl, UnitsUnavailable, unit_of
+from launcher.disk import use
+from launcher.unit import ask, ask_at_ease
+from tests.contract.rig import spec_of
+
+
+@given(st.uuids())
+def test_names_are_short_and_one_for_each_id(found: uuid.UUID) -> None:
+    name = unit_name(str(found))
+    assert len(f"wi-{name}") <= 31  # the longest name of a user
+    assert name.isalnum() and name == name.lower()
+    assert instance_id(name) == str(found)
+
+
+@pytest.mark.parametrize(
+    "odd", ["", "x", "a" * 25, "../escape", "BMHH6CQAABAABAAAAAAAAAAABI", "bmhh6cqaabaabaaaaaaaaaaabj", "é"]
+)
+def test_what_is_no_name_is_none(odd: str) -> None:
+    assert id_of(odd) is None
+
+
+@pytest.mark.parametrize(
+    "odd", ["", "nobody", "0B0E7F0A-0000-4000-8000-00000000000A", "{0b0e7f0a-0000-4000-8000-00000000000a}"]
+)
+def test_only_the_usual_spelling_of_an_id_names_a_unit(odd: str) -> None:
+    with pytest.raises(ValueError):
+        unit_name(odd)
+
+
+def _of(**limits: Any) -> list[str]:
+    import msgspec
+
+    return properties(msgspec.structs.replace(spec_of(), limits=Limits(**limits)), [(12080, 13079), (3000, 3000)])
+
+
+def test_limits_are_properties() -> None:
+    said = _of(memory_mb=300, cpu_percent=50, tasks=80, devices=("/dev/ttyUSB0",), networks=("192.0.2.0/24",))
+    assert f"MemoryMax={300 * MIB}" in said and f"MemoryHigh={270 * MIB}" in said
+    assert "CPUQuota=50%" in said and "TasksMax=80" in said
+    assert said.index("DeviceAllow=") < said.index("DeviceAllow=/dev/ttyUSB0 rw")
+    assert said.index("IPAddressDeny=") < said.index("IPAddressDeny=any")
+    assert "IPAddressAllow=192.0.2.0/24" in said and "IPAddressAllow=localhost" in said
+    assert "SocketBindAllow=tcp:1" in said and "SocketBindDeny=12080-13079" in said
+
+
+def test_a_limit_that_was_taken_back_is_gone() -> None:
+    said = _of()
+    assert "MemoryMax=50%" in said and "TasksMax=512" in said and "CPUQuota=" in said
+    assert [word for word in said if word.startswith(("DeviceAllow", "IPAddress"))] == [
+        "DeviceAllow=",
+        "IPAddressAllow=",
+        "IPAddressDeny=",
+    ]
+
+
+def test_what_systemctl_shows() -> None:
+    shown = {"Id": "a.service", "ActiveState": "failed", "ExecMainCode": "2", "ExecMainStatus": "9", "MainPID": "0"}
+    unit = unit_of({**shown, "Result": "signal", "InvocationID": "i"})
+    assert (unit.exit_code, unit.runs, unit.main_pid) == (-9, False, 0)
+    assert unit_of({**shown, "ExecMainCode": "1", "ExecMainStatus": "7"}).exit_code == 7
+    assert unit_of({"Id": "a.service", "ActiveState": "activating"}).exit_code is None
+    assert unit_of({"Id": "a.service", "ActiveState": "deactivating"}).runs
+
+
+def test_a_systemctl_that_fails_says_why(tmp_path: Path) -> None:
+    fake = tmp_path / "fake"
+    fake.write_text("#!/bin/sh\necho 'Failed to start x: Access denied' >&2\necho 'See: man' >&2\nexit 4\n")
+    fake.chmod(0o755)
+    with pytest.raises(UnitsUnavailable, match="^Failed to start x: Access denied$"):
+        Systemctl((str(fake),)).start("x.service")
+    with pytest.raises(UnitsUnavailable, match="can't be run"):
+        Systemctl((str(tmp_path / "absent"),)).show("x.service")
+
+
+async def test_the_kernel_says_who_asks_on_the_boot_socket(tmp_path: Path) -> None:
+    asked: list[tuple[int, int]] = []
+
+    async def give(pid: int, uid: int) -> Given | None:
+        asked.append((pid, uid))
+        return Given('{"ticket": "t"}', {"A": "b"}) if len(asked) < 3 else None
+
+    socket_ = BootSocket(tmp_path / "boot.sock", give)
+    await socket_.open()
+    try:
+        assert (await ask_at_ease(str(socket_.path))).boot == '{"ticket": "t"}'
+        assert (await asyncio.to_thread(ask, str(socket_.path))).env == {"A": "b"}
+        with pytest.raises(ValueError):  # nothing is said to a stranger
+            await ask_at_ease(str(socket_.path))
+        assert asked == [(os.getpid(), os.getuid())] * 3
+        assert socket_.path.stat().st_mode & 0o777 == 0o666
+    finally:
+        await socket_.close()
+    with pytest.raises(OSError):
+        await ask_at_ease(str(socket_.path))
+
+
+async def test_a_connection_that_says_nothing_holds_up_nobody(tmp_path: Path) -> None:
+    async def give(pid: int, uid: int) -> Given | None:
+        return Given("now")
+
+    boot = BootSocket(tmp_path / "boot.sock", give)
+    await boot.open()
+    idle = [socket.socket(socket.AF_UNIX) for _ in range(40)]
+    try:
+        for each in idle:
+            each.setblocking(False)
+            each.connect(str(boot.path))
+        assert (await ask_at_ease(str(boot.path))).boot == "now"
+    finally:
+        for each in idle:
+            each.close()
+        await boot.close()
+
+
+def test_no_unit_is_found_for_a_process_outside() -> None:
+    assert unit_of_process(os.getpid(), "weir-launcher") is None
+    assert unit_of_process(2**22 + 1, "weir-launcher") is None
+
+
+def test_another_program_gets_its_secrets_on_a_pipe_and_in_its_environment(tmp_path: Path) -> None:
+    """A launcher that is not ours, started by the unit's own command line."""
+
+    async def give(pid: int, uid: int) -> Given | None:
+        return Given('{"ticket": "secret"}\n', {"TOKEN": "hidden"})
+
+    show = "import json,os; print(json.dumps([os.read(3, 100).decode(), dict(os.environ)]))"
+    launch = {"argv": [sys.executable, "-I", "-c", show], "env": {"PLAIN": "1"}, "boot_socket": str(tmp_path / "s")}
+    (tmp_path / "launch.json").write_text(json.dumps(launch))
+
+    async def run() -> bytes:
+        boot = BootSocket(tmp_path / "s", give)
+        await boot.open()
+        try:
+            started = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "launcher",
+                "--unit",
+                str(tmp_path / "launch.json"),
+                stdout=asyncio.subprocess.PIPE,
+            )
+            return (await started.communicate())[0]
+        finally:
+            await boot.close()
+
+    line, env = json.loads(asyncio.run(run()))
+    assert line == '{"ticket": "secret"}\n'
+    assert env["PLAIN"] == "1" and env["TOKEN"] == "hidden" and "HOME" not in env
+
+
+def test_memory_that_the_kernel_does_not_count_is_told_to_the_letter(tmp_path: Path) -> None:
+    """Raspberry Pi OS starts so."""
+    (tmp_path / "cgroup.controllers").write_text("cpuset cpu io pids\n")
+    assert cgroups.memory_off(tmp_path)
+    assert "cgroup_enable=memory" in cgroups.missing(tmp_path)[0]
+    (tmp_path / "cgroup.controllers").write_text("cpuset cpu io memory pids\n")
+    assert cgroups.missing(tmp_path) == []
+    (tmp_path / "cgroup.controllers").unlink()
+    (tmp_path / "cgroups").write_text("#name\thierarchy\tnum\tenabled\ncpu\t1\t1\t1\npids\t2\t1\t1\nmemory\t0\t1\t0\n")
+    first, second = cgroups.missing(tmp_path, tmp_path)
+    assert "no limit of memory" in first and "version 2" in second
+
+
+async def test_the_disk_is_measured_also_where_a_flow_shut_the_door(tmp_path: Path) -> None:
+    (tmp_path / "hidden").mkdir()
+    (tmp_path / "hidden" / "fill").write_bytes(b"x" * 300_000)
+    os.link(tmp_path / "hidden" / "fill", tmp_path / "again")
+    (tmp_path / "hidden").chmod(0)
+    (tmp_path / "out").symlink_to("/usr")
+    with (tmp_path / "gone").open("wb") as held:
+        held.write(b"x" * 200_000)
+        held.flush()
+        (tmp_path / "gone").unlink()
+        found = await use(tmp_path)
+    assert 490_000 < found.usedBytes < 5_000_000 and found.whole
