@@ -18,7 +18,8 @@ pytestmark = [pytest.mark.appliance, pytest.mark.timeout(1800)]
 FILES = r"""
 find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /run -o -path /tmp -o -path /var/tmp -o -path /root \
   -o -path /var/log -o -path /var/cache -o -path /var/lib/apt -o -path /var/lib/dpkg -o -path /var/lib/systemd \
-  -o -path /usr/share/mime \) -prune -o -print | grep -vE '__pycache__|\.pyc$|^/etc/.*-$|ld.so.cache$|^/etc/xml$' | LC_ALL=C sort
+  -o -path /usr/share/mime \) -prune -o -print | grep -vE '__pycache__|\.pyc$|^/etc/.*-$|ld.so.cache$|^/etc/xml$' \
+  | LC_ALL=C sort
 """
 UNITS = "weir.service weir-nginx.service weir-nginx-test.service"
 
