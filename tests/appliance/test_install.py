@@ -13,12 +13,13 @@ from tests.system.fresh_box import FreshBox
 
 pytestmark = [pytest.mark.appliance, pytest.mark.timeout(1800)]
 
-# Every file of the machine; not what is meant to change by itself, and not caches and lists of apt, nor the empty folder
-# that Debian's own xml-core leaves.
+# Every file of the machine; not what is meant to change by itself, and not caches and lists of apt, nor the empty
+# folder that Debian's own xml-core leaves.
 FILES = r"""
 find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /run -o -path /tmp -o -path /var/tmp -o -path /root \
   -o -path /var/log -o -path /var/cache -o -path /var/lib/apt -o -path /var/lib/dpkg -o -path /var/lib/systemd \
-  -o -path /usr/share/mime \) -prune -o -print | grep -vE '__pycache__|\.pyc$|^/etc/.*-$|ld.so.cache$|^/etc/xml$' \
+  -o -path /usr/share/mime \) -prune -o -print |
+  grep -vE '__pycache__|\.pyc$|^/etc/.*-$|ld.so.cache$|^/etc/xml$' \
   | LC_ALL=C sort
 """
 UNITS = "weir.service weir-nginx.service weir-nginx-test.service"

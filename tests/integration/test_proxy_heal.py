@@ -102,7 +102,7 @@ async def test_a_certificate_that_can_not_be_renewed_keeps_nobody_out(
     site = await box.add()
     await box.run()
 
-    def refuse(*_: object) -> object:
+    def refuse(*_: object, **__: object) -> object:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(tls, "ensure", refuse)
