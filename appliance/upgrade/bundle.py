@@ -117,7 +117,7 @@ def _npm(cache: Path, scratch: Path, palette: Sequence[str]) -> None:
 def _debian(origin: Path, debs: Path) -> None:
     """What `install.sh` asks for, with all that these packages need and that is not on every Debian."""
     debs.mkdir()
-    asked = re.search(r"^PACKAGES=\((.*)\)", (origin / "install.sh").read_text("utf-8"), re.MULTILINE)
+    asked = re.search(r"^PACKAGES=\((.*)\)", (origin / "systemd/install/packages.sh").read_text("utf-8"), re.MULTILINE)
     assert asked is not None
     # As apt would for a machine on which nothing is installed: it decides between alternatives, as it would there.
     nothing = debs.parent.parent / "nothing"

@@ -132,7 +132,8 @@ def test_the_generator_is_content_without_any(tmp_path: Path) -> None:
 
 def test_the_installer_explains_itself_and_refuses_what_it_does_not_know() -> None:
     script = str(ROOT / "install.sh")
-    subprocess.run(["bash", "-n", script], check=True, timeout=10)
+    for part in (script, *map(str, (SYSTEMD / "install").glob("*.sh"))):
+        subprocess.run(["bash", "-n", part], check=True, timeout=10)
     said = subprocess.run(["bash", script, "--help"], capture_output=True, text=True, timeout=10, check=True).stdout
     for option in ("--answers", "--offline", "--dry-run", "--uninstall", "--purge"):
         assert option in said
@@ -141,7 +142,7 @@ def test_the_installer_explains_itself_and_refuses_what_it_does_not_know() -> No
 
 
 def test_every_file_for_the_system_has_a_place() -> None:
-    script = (ROOT / "install.sh").read_text()
+    script = (SYSTEMD / "install" / "files.sh").read_text()
     function = script[script.index("place_of() {") : script.index("system_files() {")]
     ask = f'UNITS=/u\n{function}\nfor f in "$@"; do printf "%s %s\\n" "${{f##*/}}" "$(place_of "$f")"; done'
     files = [str(path) for path in SYSTEMD.iterdir() if path.is_file()]

@@ -1,0 +1,34 @@
+# shellcheck shell=bash
+# A part of install.sh. From one release to the next.
+
+upgrade() { # the part that can go back: by the new release's own program
+  step "upgrade from $(basename "$(readlink -f $CURRENT)")"
+  changes "try the new release, and go back when it does not hold" || return 0
+  "$RELEASE/bin/python" -I -m appliance.upgrade switch "$(basename "$RELEASE")" | sed 's/^/     /' ||
+    die "the box runs on as before; see above"
+  done_now "upgraded to $(basename "$RELEASE")"
+  wait_ready
+}
+
+place_all() { # --place, from a release that is in use from now on
+  RELEASE=$here
+  system_files >/dev/null
+  remove_former
+  local units; mapfile -t units < <(enabled_units)
+  systemctl enable --quiet "${units[@]}"
+  start_doors "${units[@]}"
+}
+
+remove_former() { # what another release placed and this one does not have
+  local path source wanted
+  [ -e $RECORD ] || return 0
+  wanted=$(for source in "$RELEASE"/systemd/*; do place_of "$source"; done | awk 'NF {print $2}')
+  while IFS= read -r path; do
+    if [ "$path" = /usr/local/bin/weir ] || [ "${path%/}" != "$path" ] || grep -qxF "$path" <<<"$wanted"; then continue; fi
+    case $path in
+      $UNITS/*) systemctl disable --quiet --now "${path##*/}" 2>/dev/null || true ;;
+    esac
+    rm -f "$path"
+  done <$RECORD
+  systemctl daemon-reload
+}
