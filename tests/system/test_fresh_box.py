@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 import os
 import random
-import threading
 import time
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-import httpx
 import pytest
 
 from tests.system.box import editor_token
+from tests.system.deployer import Deployer, origin
 from tests.system.fresh_box import FreshBox
 
 pytestmark = [pytest.mark.appliance, pytest.mark.timeout(2400), pytest.mark.usefixtures("shared_processes")]
@@ -75,38 +74,6 @@ def test_second_up_is_fast_and_changes_nothing(fresh: FreshBox) -> None:
     assert pids == [[i["launcher_pid"], i["node_red_pid"]] for i in after["instances"]]  # type: ignore[attr-defined]
     assert before["appliance"]["pid"] == after["appliance"]["pid"]  # type: ignore[index]
     assert took_s < 5, f"{took_s:.1f} s"
-
-
-class Deployer(threading.Thread):
-    """Deploys a new flow again and again; `acknowledged` is the last number that was answered with success."""
-
-    def __init__(self, editor: str, token: str, first: int) -> None:
-        super().__init__(daemon=True)
-        self.editor, self.token = editor, token
-        self.acknowledged, self.tried = first, first
-        self.done = threading.Event()
-
-    def run(self) -> None:
-        headers = {"Authorization": f"Bearer {self.token}", "Node-RED-Deployment-Type": "full"}
-        with httpx.Client(verify=False, timeout=10) as client:
-            while not self.done.is_set():
-                number = self.tried + 1
-                self.tried = number
-                flow = [
-                    {"id": f"{number:016x}", "type": "tab", "label": f"deploy {number}", "info": "x" * (number % 997)}
-                ]
-                try:
-                    answer = client.post(f"{self.editor}/flows", json=flow, headers=headers)
-                except httpx.HTTPError:
-                    return
-                if answer.status_code in (200, 204):
-                    self.acknowledged = number
-
-
-def origin(url: str, host: str) -> str:
-    """`url` under another host name, as browsers write origins."""
-    port = urlsplit(url).port
-    return f"https://{host}" if port in (None, 443) else f"https://{host}:{port}"
 
 
 def stored_number(machine: FreshBox) -> int:
