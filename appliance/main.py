@@ -91,8 +91,11 @@ async def serve(root: Path) -> int:
 
 async def _serve(home: Home) -> int:
     ready.clear(home)
-    await asyncio.to_thread(sweep, home.run, home.state, home.tls, home.nginx, home.nginx / "pages", home.mosquitto)
-    config = ports.settle(home, configuration.load(home.root))
+    own = (home.run, home.state, home.tls, home.nginx, home.nginx / "pages", home.mosquitto, home.root / "backups")
+    await asyncio.to_thread(sweep, *own)
+    written = configuration.load(home.root)
+    turn = await asyncio.to_thread(ports.Turn, home, written)
+    config = ports.settle(home, written)
     logs.log_to_stderr(config.log_level)
     check_names(config)
     stop = _signals()
@@ -100,6 +103,7 @@ async def _serve(home: Home) -> int:
     await _noted(starts.begin)
     async with _running(home, config) as parts:
         await _say_ready(home, parts)
+        turn.end()
         await stop.wait()
         notify("STOPPING=1")
         log.info("stopping; instances keep running")

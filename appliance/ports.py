@@ -5,6 +5,10 @@ Several boxes on one machine each get a block of their own. What the configurati
 
 from __future__ import annotations
 
+import fcntl
+import os
+import tempfile
+import time
 import tomllib
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
@@ -23,6 +27,7 @@ LISTENED = frozenset(Listen.__struct_fields__) - {"host"}
 # Ports of the message broker, and where others are looked for when the usual one is taken.
 BROKER_PORTS = {"port": 21883, "websocket_port": 22883, "tls_port": 28883}
 BROKER_FILE = "broker-ports.toml"
+PATIENCE_S = 20.0  # longer than a start takes
 PROBED = 3  # first ports of a block of instances that must be free
 
 
@@ -43,6 +48,43 @@ def settle(home: Home, config: Config, *, free: Free = port_free) -> Config:
         head = "# Chosen at the first start. Remove this file to choose anew, or set [listen] in config.toml.\n"
         write_atomic(home.state / "ports.toml", head + lines)
     return _with_broker(home, _settle_broker(home, _with(config, chosen, named), free))
+
+
+class Turn:
+    """While one box chooses its ports and begins to listen, others that would choose wait: both would find the same
+    ones free. Between boxes of one account; one that takes long is not waited for for ever."""
+
+    def __init__(self, home: Home, config: Config, *, patience_s: float = PATIENCE_S) -> None:
+        """Waits in the calling thread, where there is something to choose."""
+        self._descriptor = -1
+        if home.installed or not (_is_new(home) or _chooses_broker(home, config)):
+            return
+        file = Path(tempfile.gettempdir()) / f"weir-ports-{os.geteuid()}.lock"
+        try:
+            self._descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        except OSError:
+            return  # no place for it: the ports are chosen all the same
+        deadline = time.monotonic() + patience_s
+        while not _locked(self._descriptor) and time.monotonic() < deadline:
+            time.sleep(0.05)
+
+    def end(self) -> None:
+        """The ports are in use, or given up."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _chooses_broker(home: Home, config: Config) -> bool:
+    return config.broker.enabled and not (home.state / BROKER_FILE).exists()
 
 
 def kept(home: Home, config: Config) -> Config:

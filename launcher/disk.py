@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,8 @@ from msgspec import Struct
 TEMPORARY = (Path("/tmp"), Path("/var/tmp"))  # noqa: S108 - private ones of the unit
 _AT_ONCE = 200  # directories' entries between two looks at the clock of others
 _LINKED = 200_000
+# Says nothing of what a flow hides: it is asked again.
+_PASSING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR, errno.EIO})
 
 
 class Use(Struct, frozen=True):
@@ -23,16 +26,19 @@ class Use(Struct, frozen=True):
 
 async def use(directory: Path) -> Use:
     """Blocks that are taken below `directory`, and of the temporary directories where these are the unit's own. What
-    its flows closed to themselves is opened again."""
+    its flows closed to themselves is opened again. Raises OSError when it can't be looked at now, for want of
+    descriptors, say."""
     total, whole, steps = 0, True, 0
     linked = set[tuple[int, int]]()
     waiting = [os.fspath(directory), *(os.fspath(each) for each in TEMPORARY if _is_ours(each))]
     while waiting:
         try:
             entries = _entries(waiting.pop())
-        except FileNotFoundError:
-            continue  # removed meanwhile
-        except OSError:
+        except (FileNotFoundError, NotADirectoryError):
+            continue  # removed meanwhile, or a file by now
+        except OSError as error:
+            if error.errno in _PASSING:
+                raise
             whole = False
             continue
         for entry in entries:

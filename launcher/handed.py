@@ -2,14 +2,16 @@
 
     python -m launcher.handed DIRECTORY URL        (the token is the first line of standard input)
 
-They are unpacked beside what is there, and then take the places of what has the same name. A power cut at any line is
-made good by doing it once more: until the appliance has heard that they are in place, it offers them again.
+They are unpacked beside what is there, and then take the places of what has the same name, which is kept in
+`launcher/before-restore-…`, but for installed modules. A power cut at any line is made good by doing it once more:
+until the appliance has heard that they are in place, it offers them again.
 """
 
 from __future__ import annotations
 
 import http.client
 import os
+import re
 import shutil
 import sys
 import tarfile
@@ -19,6 +21,8 @@ from urllib.parse import urlsplit
 _STAGE = "handed"  # below the launcher's own directory
 _END = ".weir-pack.json"  # see launcher.pack
 _KEPT = "launcher"  # of this, only what is in `away`
+_BEFORE = "before-restore-"  # and a word for the archive, the same when it is taken once more
+_MADE_AGAIN = "node_modules"  # by any start
 TIMEOUT_S = 60.0
 
 
@@ -34,16 +38,17 @@ def take(directory: Path, url: str, token: str) -> None:
     shutil.rmtree(stage, ignore_errors=True)
     stage.mkdir(mode=0o700)
     try:
-        _fetch(url, token, stage)
-        _place(stage, directory, own)
+        word = _fetch(url, token, stage)
+        _place(stage, directory, own, own / f"{_BEFORE}{word}")
     finally:
         shutil.rmtree(stage, ignore_errors=True)
 
 
-def _place(stage: Path, directory: Path, own: Path) -> None:
+def _place(stage: Path, directory: Path, own: Path, before: Path) -> None:
     os.sync()  # thousands of files at once: one call instead of one for each
     for path in sorted(stage.iterdir()):
         if path.name != _KEPT:
+            _keep(directory / path.name, before / path.name)
             _put(path, directory / path.name)
     for path in sorted((stage / _KEPT / "away").glob("*")):
         (own / "away").mkdir(mode=0o700, exist_ok=True)
@@ -51,7 +56,8 @@ def _place(stage: Path, directory: Path, own: Path) -> None:
     os.sync()
 
 
-def _fetch(url: str, token: str, stage: Path) -> None:
+def _fetch(url: str, token: str, stage: Path) -> str:
+    """A word for what was fetched."""
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port or 80, timeout=TIMEOUT_S)
     try:
@@ -61,6 +67,7 @@ def _fetch(url: str, token: str, stage: Path) -> None:
             raise Broken(f"the appliance answered {answer.status}")
         with tarfile.open(fileobj=answer, mode="r|") as tar:
             _unpack(tar, stage)
+        return re.sub(r"[^0-9a-f-]", "", answer.getheader("ETag", ""))[:60]
     except tarfile.TarError as error:
         raise Broken(f"the archive is damaged: {error}") from error
     finally:
@@ -100,6 +107,14 @@ def _checked(name: str) -> str:
     if not name or {"", ".", ".."} & set(name.split("/")):
         raise Broken(f"{name[:80]!r} is no name of a file in it")
     return name
+
+
+def _keep(target: Path, before: Path) -> None:
+    """What the box had until now is somebody's work as well. What was kept by an attempt that was cut off stays."""
+    if target.name == _MADE_AGAIN or not os.path.lexists(target) or os.path.lexists(before):
+        return
+    before.parent.mkdir(mode=0o700, exist_ok=True)
+    target.rename(before)
 
 
 def _put(new: Path, target: Path) -> None:

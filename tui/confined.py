@@ -23,7 +23,8 @@ KEPT = ("TERM", "COLORTERM", "NO_COLOR", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "SS
 LONGEST = 4096
 PATH = "/usr/bin:/bin"
 PR_SET_DUMPABLE = 4
-READABLE = ("/usr/lib", "/usr/share", "/usr/local/lib", "/etc/localtime", "/etc/ssl", "/proc/self", "/proc/meminfo")
+# Not /proc/self: below it are `root` and `cwd`, by which every file of the machine has a name that begins so.
+READABLE = ("/usr/lib", "/usr/share", "/usr/local/lib", "/etc/localtime", "/etc/ssl", "/proc/meminfo")
 DEVICES = ("/dev/null", "/dev/tty", "/dev/urandom")
 STARTS = frozenset(
     {"os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "os.startfile", "os.system"}

@@ -21,6 +21,11 @@ class Rights:
         """Take the box's answer; None when it does not have the route."""
         self._told, self._unknown = told, told is None
 
+    @property
+    def known(self) -> bool:
+        """Whether the box has answered."""
+        return self._unknown or self._told is not None
+
     def may(self, permission: str, team_id: str | None = None) -> bool:
         """Whether the user may do that in a team, or without `team_id` in any team or on the box."""
         if not permission or self._unknown:

@@ -16,7 +16,7 @@ from appliance import ports
 from appliance.auth.secrets import SEALED_FOR_CREDENTIALS, open_box
 from appliance.backup import container, crypt
 from appliance.backup.content import BOX_KEY, DATABASE, Head
-from appliance.backup.handed import set_aside
+from appliance.backup.handed import DIRECTORY, set_aside
 from appliance.backup.unpack import Unpacked, unpack
 from appliance.backup.work import translated
 from appliance.config import Home
@@ -206,4 +206,6 @@ def _put(home: Home, begun: Path, notes: list[str]) -> str:
     swap(home.root, moves, drop=[])
     if had:
         notes.append(f"what was there before is in {old}: remove it when you no longer need it")
+        if (home.root / "state" / DIRECTORY).exists():
+            notes.append("files of instances that are replaced are kept in launcher/before-restore-… of each instance")
     return str(old) if had else ""

@@ -32,6 +32,7 @@ PROBE_S = 10.0
 PROBE_AGAIN_S = 1.5
 PROBES = 4  # in a row without an answer: a busy box is slow, not dead
 START_S = 15.0
+SHORT_S = 30.0  # one that ends sooner after its start is not started again at once for the second time
 # The broker writes its whole file for each change: with more of them it is quicker started anew, within 0.2 s.
 LIVE_CHANGES = 60
 
@@ -77,6 +78,8 @@ class Broker:
         self._misses = 0  # probes in a row that it did not answer
         self._tried = ""  # the configuration that a broker on trial took last
         self._running: Running | None = None
+        self._began_s = -SHORT_S  # by the loop's clock, when the one that runs was started
+        self._short = 0  # in a row that ended soon after their start
         self._count = 0
         self._message = ""
 
@@ -238,6 +241,7 @@ class Broker:
                     hint=f"See who: ss -ltnp 'sport = :{port}'. Report this when it was Mosquitto.",
                 )
         self._running = wanted
+        self._began_s = asyncio.get_running_loop().time()
 
     async def _until_answered(self, wanted: Running) -> None:
         try:
@@ -289,7 +293,7 @@ class Broker:
     async def _pause(self, failures: int) -> None:
         """Until a poke, the end of the broker, or the resync; where it did not start only time and pokes count."""
         loop = asyncio.get_running_loop()
-        limit_s = min(RETRY_MAX_S, 2.0**failures) if failures else RESYNC_S * random.uniform(0.9, 1.1)  # noqa: S311
+        limit_s = min(RETRY_MAX_S, 2.0 ** min(failures, 9)) if failures else RESYNC_S * random.uniform(0.9, 1.1)  # noqa: S311
         end_s = loop.time() + limit_s
         while (left_s := end_s - loop.time()) > 0:
             pause_s = min(left_s, PROBE_AGAIN_S if self._misses else PROBE_S)
@@ -298,6 +302,18 @@ class Broker:
             await self._probe()
         if self._running is not None and self._mosquitto.pid is None:
             log.warning("the message broker has ended; starting it again")
+            await asyncio.sleep(self._ended())
+
+    def _ended(self) -> float:
+        """The pause before it is started again: none at first, growing for one that ends again and again, as each start
+        writes to the disk."""
+        lived_s = asyncio.get_running_loop().time() - self._began_s
+        self._short = self._short + 1 if lived_s < SHORT_S else 0
+        if self._short < 2:
+            return 0.0
+        pause_s = min(RETRY_MAX_S, 2.0 ** min(self._short, 9))
+        self._problem(Unavailable(f"it ended {self._short} times, each soon after its start", hint=_SEE))
+        return pause_s
 
     async def _probe(self) -> None:
         """Ask it; one that lives and has not answered often enough is ended, and the next round starts it again."""

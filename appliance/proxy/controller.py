@@ -252,7 +252,7 @@ class Proxy:
         """Until a poke, the end of nginx, or the resync; where it could not be started only time and pokes count. An
         nginx that lives and does not answer is ended; the next round starts it again."""
         loop = asyncio.get_running_loop()
-        limit_s = min(RETRY_MAX_S, 2.0**failures) if failures else RESYNC_S * random.uniform(0.9, 1.1)  # noqa: S311
+        limit_s = min(RETRY_MAX_S, 2.0 ** min(failures, 9)) if failures else RESYNC_S * random.uniform(0.9, 1.1)  # noqa: S311
         end_s = loop.time() + limit_s
         while (left_s := end_s - loop.time()) > 0:
             # Something may be wrong (a port of an instance is taken) while nginx serves all the rest.

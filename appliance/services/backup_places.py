@@ -19,6 +19,7 @@ MOUNT, RCLONE = "mount:", "rclone:"
 UPLOAD_S = 6 * 3600.0
 ASK_S = 120.0
 SUFFIX = ".weir"
+UNDELIVERED = f"undelivered{SUFFIX}"
 _REMOTE = re.compile(r"\w[\w.+@ -]*:[^\0\n]*")
 
 
@@ -76,15 +77,27 @@ class Places:
 
     async def deliver(self, target: str, file: Path) -> None:
         """Bring a file that was written to `folder(target)` to where it belongs. Raises Unavailable; then the file
-        stays where it is."""
+        stays on this machine, as `undelivered.weir`, which the next one replaces: a remote that is away for a month
+        must not fill the disk."""
         if not target.startswith(RCLONE):
             return
+        try:
+            await self._upload(target, file)
+        except Unavailable:
+            await asyncio.to_thread(file.replace, file.with_name(UNDELIVERED))
+            raise
+        except BaseException:
+            file.unlink(missing_ok=True)  # noqa: ASYNC240 - cancelled: nothing of it stays, and nothing is awaited
+            raise
+        await asyncio.to_thread(file.unlink)
+        await asyncio.to_thread(file.with_name(UNDELIVERED).unlink, missing_ok=True)
+
+    async def _upload(self, target: str, file: Path) -> None:
         where = f"{target.removeprefix(RCLONE)}/{file.name}"
         await self._rclone("copyto", str(file), f"{where}.part", deadline_s=UPLOAD_S)
         await self._rclone("moveto", f"{where}.part", where, deadline_s=ASK_S)
         if await self._size(where) != (await asyncio.to_thread(file.stat)).st_size:
             raise Unavailable(f"{where} has another size than what was sent.", code="upload_failed", hint="Try again.")
-        await asyncio.to_thread(file.unlink)
 
     async def fetch(self, target: str, name: str) -> Path:
         """The file on this machine; of another one, a copy that `release` removes. Raises Unavailable."""

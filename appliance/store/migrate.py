@@ -88,7 +88,9 @@ def _copy(path: Path, revision: str) -> None:
     with copy.open("rb") as stream:
         os.fsync(stream.fileno())
     sync_directory(directory)
-    for old in sorted(directory.glob(f"{path.stem}-schema-*.db"))[:-COPIES_KEPT]:
+    # The new one is not the last by name where the clock was set back, or a backup of an older schema was restored.
+    others = sorted(each for each in directory.glob(f"{path.stem}-schema-*.db") if each != copy)
+    for old in others[: 1 - COPIES_KEPT]:
         old.unlink()
 
 

@@ -24,9 +24,13 @@ SERVICE = "weir.service"
 DOORS = ("weir.socket", "weir-web.socket")
 START_S = 200.0
 LOOK_S = 60.0  # by then all must be well
+BOOT_LOOK_S = 300.0  # for instances at a boot, where every one starts, and some wait for others
+STALE_S = 86400.0  # an upgrade that nobody has judged for so long: people have worked with it since
 HOLD_S = 5.0  # and stay so
 PLACE_S = 120.0
 RUNNING = frozenset({"running", "safe"})
+NOT_UP = "instances that ran before do not run now"
+ENDED_ON_PURPOSE = frozenset({"stopped", "suspended"})  # by somebody, or by a quota: not by the release
 # As the service's account, in a session of its own: it must not reach root's terminal.
 AS_WEIR = ("setsid", "--wait", "setpriv", "--reuid=_weir", "--regid=_weir", "--init-groups", "--no-new-privs")
 
@@ -84,23 +88,38 @@ class Switch:
             self._back(journal, "it was interrupted")
             return f"the upgrade to {journal.after} was interrupted: {journal.before} is in use"
         try:
-            self.judge(journal)
+            self.judge(journal, BOOT_LOOK_S)
         except (WeirError, OSError, subprocess.SubprocessError) as error:
+            if self._would_lose(journal):
+                self._releases.end()
+                return (
+                    f"{journal.after} does not hold ({error}). It stays in use: the database is of another schema, and "
+                    "going back would lose what was done since the upgrade was interrupted. Type: weir doctor"
+                )
             self._back(journal, str(error))
             return f"{journal.after} does not hold ({error}): {journal.before} is in use again"
         return f"the upgrade to {journal.after} holds"
 
-    def judge(self, journal: Journal) -> None:
-        """Return when the release in use serves as it should; then the upgrade is done. Raises Failed."""
+    def _would_lose(self, journal: Journal) -> bool:
+        """Whether the database of before the upgrade is too old to be put back unasked."""
+        if time.time() - journal.began_at < STALE_S:
+            return False
+        return self._database(self._releases.named(journal.after), "schema").strip() != journal.schema
+
+    def judge(self, journal: Journal, instances_s: float = 0.0) -> None:
+        """Return when the release in use serves as it should, and the upgrade is done. Raises Failed when it does not
+        within a minute; where nothing but instances is missing, within `instances_s` if that is longer."""
         self._say("looking whether it holds")
-        deadline = time.monotonic() + LOOK_S
-        since, pid = time.monotonic(), 0
+        began = since = time.monotonic()
+        pid, deadline = 0, began + LOOK_S
         while not pid or time.monotonic() - since < HOLD_S:
             # Who asks waits in systemd's socket while the service dies and comes back: only the process tells.
             seen = _main_pid(SERVICE)
             why = self._wrong(journal, seen)
             if why or seen != pid:
                 since, pid = time.monotonic(), 0 if why else seen
+            if why:
+                deadline = began + (max(LOOK_S, instances_s) if why.startswith(NOT_UP) else LOOK_S)
             if time.monotonic() > deadline and (why or time.monotonic() > deadline + HOLD_S):
                 raise Failed(why or "the service ends again and again")
             time.sleep(0.5)
@@ -117,9 +136,9 @@ class Switch:
         if release is None or not runs.startswith(f"{release}/"):
             return f"the service runs from {runs or 'nowhere'}"
         states = {each["id"]: each["state"] for each in status["instances"]}
-        ended = [each for each in journal.running if states.get(each) not in RUNNING]
+        ended = [each for each in journal.running if states.get(each) not in RUNNING | ENDED_ON_PURPOSE]
         if ended:
-            return f"instances that ran before do not run now: {', '.join(ended)}"
+            return f"{NOT_UP}: {', '.join(ended)}"
         problems = [each["key"] for each in status["problems"]]
         bad = [key for key in problems if key in ("nginx_silent", "database", "proxy.config", "proxy.tls")]
         return f"problems: {', '.join(bad)}" if bad else ""
@@ -130,13 +149,15 @@ class Switch:
         before = self._releases.named(journal.before)
         # The sockets too: whoever knocks would start the service while its database is put back.
         _systemctl("stop", *DOORS, SERVICE)
-        said = self._database(before, "restore", journal.schema, str(journal.began_at)).strip()
-        if said:
-            self._say(said)
-        self._releases.use(before)
-        self._place(before)
-        _systemctl("start", *DOORS)
-        _systemctl("start", SERVICE, timeout_s=START_S)
+        try:
+            said = self._database(before, "restore", journal.schema, str(journal.began_at)).strip()
+            if said:
+                self._say(said)
+            self._releases.use(before)
+            self._place(before)
+        finally:  # a full disk, a copy that is not there: whatever could not be done, nobody must find the box closed
+            _systemctl("start", *DOORS)
+            _systemctl("start", SERVICE, timeout_s=START_S)
         self._releases.end()
 
     def _use(self, release: Path) -> None:

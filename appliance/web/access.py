@@ -61,6 +61,10 @@ class Access:
         await self._demand(permission, "application", body.application_id, subject)
         return body
 
+    async def check_again(self, permission: str, instance_id: str, subject: Subject) -> None:
+        """Whether what was begun on an instance may go on. Raises Forbidden or NotFound."""
+        await self._demand(PERMISSIONS[permission], "instance", instance_id, subject)
+
     async def check_query(self, route: Route, subject: Subject, query: Any) -> None:
         """The same for routes that name the team in the query."""
         await self._demand(PERMISSIONS[str(route.permission)], "team", query.team, subject)

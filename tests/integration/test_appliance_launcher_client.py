@@ -107,7 +107,7 @@ async def test_info_command_and_logs() -> None:
         assert (report.state, report.pid, report.node_red_pid) == (LauncherState.SAFE, 7, 8)
         assert (report.seq, report.command_generation, report.reason) == (9, 5, "crash_loop")
         await client.command(at, "restart", 6)
-        assert fake.commands == [{"cmd": "restart", "generation": 6, "safe": False, "token": ""}]
+        assert fake.commands == [{"cmd": "restart", "generation": 6, "safe": False, "now": False, "token": ""}]
         page = await client.logs(at, cursor="-3", limit=10)
         assert (page.meta["next_cursor"], page.log) == ("2", [{"ts": "1"}])
         assert fake.queries[-1] == {"cursor": "-3", "limit": "10"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from appliance.config import Config, Home, load
 from appliance.errors import Conflict
 from appliance.logs import OneLine
-from appliance.ports import settle
+from appliance.ports import Turn, settle
 from appliance.system.notify import notify
 
 
@@ -51,6 +52,21 @@ def test_a_box_that_never_came_up_looks_for_ports_again(home: Path) -> None:
     """Another box that started at the same moment took them."""
     assert settle(*box(home), free=lambda _: True).listen.port == 3000
     assert settle(*box(home), free=lambda port: port != 3000).listen.port != 3000
+
+
+def test_new_boxes_take_turns_until_they_listen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    first, second, old = (Home(tmp_path / name) for name in ("first", "second", "old"))
+    turn = Turn(first, Config())
+    began = time.monotonic()
+    Turn(second, Config(), patience_s=0.2).end()
+    assert time.monotonic() - began > 0.2, "it did not wait"
+    (old.instances / "x").mkdir(parents=True)
+    Turn(old, Config(), patience_s=60).end()  # a box that has its ports waits for nobody
+    turn.end()
+    began = time.monotonic()
+    Turn(second, Config(), patience_s=60).end()
+    assert time.monotonic() - began < 30
 
 
 def test_configured_ports_are_never_changed(home: Path) -> None:

@@ -8,6 +8,7 @@ import http.server
 import io
 import json
 import os
+import shutil
 import socket
 import tarfile
 import tempfile
@@ -198,6 +199,7 @@ def served(content: bytes, token: str) -> Iterator[str]:
             known = self.headers["Authorization"] == f"Bearer {token}"
             self.send_response(200 if known else 401)
             self.send_header("Content-Length", str(len(content)))
+            self.send_header("ETag", '"17a-2f"')
             self.end_headers()
             self.wfile.write(content)
 
@@ -230,6 +232,10 @@ def test_handed_files_take_the_places_of_what_is_there(tmp_path: Path) -> None:
             take(target, url, "t")
         with pytest.raises(Broken):
             take(target, url, "not the token")
+    kept = target / "launcher" / "before-restore-17a-2f"
+    assert (kept / "data" / "old").read_text() == "old", "what was there before is nobody's to throw away"
+    assert not (kept / "data" / "new").exists()
+    shutil.rmtree(kept)
     assert list(tree(target)) == ["data", "data/new", "launcher", "launcher/away", "launcher/away/deploy.json", "other"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import json
@@ -14,7 +15,7 @@ import pytest
 
 from appliance import config as configuration
 from appliance import ports
-from appliance.broker import acl, document
+from appliance.broker import acl, controller, document
 from appliance.broker.model import Client, Right, Rule, Settings
 from appliance.broker.render import on_trial, render
 from appliance.config import Broker, Config, Home
@@ -28,6 +29,7 @@ from appliance.services import broker
 from appliance.services.tokens import Tokens
 from appliance.system.access import PORT, Access
 from appliance.system.tls import AcceptedName
+from tests.broker_box import BrokerBox
 from tests.service_rig import Rig, service_rig
 from tui.cli.broker import said
 
@@ -278,6 +280,27 @@ async def test_a_box_without_a_broker_hands_out_nothing(home: Path) -> None:
 async def test_nodes_that_link_instances_are_told_that_they_may(rig: Rig) -> None:
     made = await rig.create()
     assert (await rig.instances.settings_document(made.id, "launcher"))["features"]["projectComms"] is True
+
+
+async def test_a_broker_that_ends_again_and_again_is_not_started_in_a_loop(
+    home: Path,
+) -> None:
+    """Each start writes three files to a card; the first end is made good at once all the same."""
+    box = BrokerBox(home)
+    pauses = [box.broker._ended()]  # one that has served for long
+    box.broker._began_s = asyncio.get_running_loop().time()
+    pauses += [box.broker._ended() for _ in range(7)]
+    assert pauses == [0.0, 0.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0]
+    assert "7 times" in box.conditions.open["broker_down"]["cause"]
+    box.broker._began_s -= controller.SHORT_S
+    assert box.broker._ended() == 0.0
+
+
+async def test_a_broker_that_can_not_be_had_for_days_is_still_tried(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(controller, "RETRY_MAX_S", 0.01)
+    await BrokerBox(home).broker._pause(5000)
 
 
 # -- words ---------------------------------------------------------------------------------------------

@@ -89,6 +89,17 @@ def test_only_the_last_copies_are_kept(tmp_path: Path) -> None:
     assert _version(tmp_path / "backups" / left[-1]) == schema_version.HEAD
 
 
+def test_the_copy_of_now_is_kept_also_where_the_clock_was_set_back(tmp_path: Path) -> None:
+    """It is the way back from this very upgrade."""
+    (tmp_path / "backups").mkdir()
+    for year in range(2101, 2105):
+        (tmp_path / "backups" / f"weir-schema-9999-{year}0101T000000Z.db").touch()
+    _later_weir(tmp_path, "pass")(_with_a_keepsake(tmp_path / "weir.db"))
+    left = sorted(file.name for file in (tmp_path / "backups").iterdir())
+    assert len(left) == migrate.COPIES_KEPT
+    assert _version(tmp_path / "backups" / left[0]) == schema_version.HEAD
+
+
 def test_a_failing_migration_leaves_the_database_as_it_was(tmp_path: Path) -> None:
     database = _with_a_keepsake(tmp_path / "weir.db")
     changes = 'op.drop_table("library"); op.execute("DELETE FROM box"); op.execute("SELECT nonsense")'

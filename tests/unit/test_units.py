@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import resource
 import socket
 import sys
 import uuid
@@ -195,3 +196,18 @@ async def test_the_disk_is_measured_also_where_a_flow_shut_the_door(tmp_path: Pa
         (tmp_path / "gone").unlink()
         found = await use(tmp_path)
     assert 490_000 < found.usedBytes < 5_000_000 and found.whole
+
+
+async def test_what_can_not_be_looked_at_now_is_not_taken_for_hidden(tmp_path: Path) -> None:
+    """An instance is suspended for what it hides, so it must not be for a want of descriptors, or a file that moved."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest = os.dup(0)
+    os.close(lowest)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
+    try:
+        with pytest.raises(OSError, match="Too many open files"):
+            await use(tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    (tmp_path / "was-a-directory").touch()
+    assert (await use(tmp_path / "was-a-directory")).whole

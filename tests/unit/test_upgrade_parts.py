@@ -7,17 +7,20 @@ import mmap
 import os
 import sqlite3
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from appliance.config import Home
-from appliance.errors import Invalid, NotFound
+from appliance.errors import Invalid, NotFound, Unavailable
 from appliance.store.migrate import ensure_schema
 from appliance.store.schema_version import HEAD
 from appliance.upgrade import database
+from appliance.upgrade import switch as upgrade
 from appliance.upgrade.bundle import make
 from appliance.upgrade.releases import Journal, Releases
+from appliance.upgrade.switch import Switch
 
 
 def release(root: Path, name: str, *, age_s: float = 0, whole: bool = True) -> Path:
@@ -125,3 +128,90 @@ def test_a_palette_has_names_of_packages(tmp_path: Path, name: str) -> None:
     with pytest.raises(Invalid, match="not the name"):
         make(tmp_path / "b", [name], debian=False, say=lambda _: None)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def box(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Switch]:
+    """An installed box's programs as scripts that write down what they were told; `setsid` is the database's."""
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name, text in (("systemctl", 'echo "$@" >>"$0.said"'), ("setsid", "echo 'weir: no copy' >&2; exit 1")):
+        (programs / name).write_text(f"#!/bin/sh\n{text}\n")
+        (programs / name).chmod(0o755)
+    for each in (release(tmp_path, "0.1.0-00000001"), release(tmp_path, "0.1.1-00000002")):
+        (each / "install.sh").write_text("exit 0\n")
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    monkeypatch.setattr(upgrade, "LOOK_S", 0.1)
+    yield Switch(home, Releases(tmp_path), lambda _: None)
+
+
+def interrupted(root: Path, in_use: str, *, age_s: float = 0, schema: str = "0001") -> Releases:
+    releases = Releases(root)
+    releases.use(releases.named(in_use))
+    journal = Journal("0.1.0-00000001", "0.1.1-00000002", schema, time.time() - age_s, ("plant",))
+    releases.begin(journal)
+    return releases
+
+
+@pytest.mark.parametrize("fails", ["setsid", "install.sh"])
+def test_a_way_back_that_can_not_be_gone_leaves_no_box_that_is_stopped(box: Switch, tmp_path: Path, fails: str) -> None:
+    releases = interrupted(tmp_path, "0.1.0-00000001")
+    if fails == "install.sh":
+        (tmp_path / "programs" / "setsid").write_text("#!/bin/sh\n")
+        (tmp_path / "releases" / "0.1.0-00000001" / "install.sh").write_text("exit 1\n")
+    with pytest.raises(Unavailable):
+        box.resume()
+    said = (tmp_path / "programs" / "systemctl.said").read_text().splitlines()
+    assert [line.split()[1] for line in said] == ["stop", "start", "start"]
+    assert said[-1].endswith(" weir.service")
+    assert releases.begun() is not None, "the next boot tries again"
+
+
+def test_nobody_s_work_of_weeks_is_taken_back_with_an_upgrade_that_was_never_judged(
+    box: Switch, tmp_path: Path
+) -> None:
+    """Its process was killed long ago; the box has served since, and now does not hold at a boot."""
+    (tmp_path / "programs" / "setsid").write_text("#!/bin/sh\necho 0002\n")
+    releases = interrupted(tmp_path, "0.1.1-00000002", age_s=20 * 86400)
+    assert "stays in use" in box.resume()
+    assert releases.begun() is None and releases.named("0.1.1-00000002") == releases.in_use()
+    assert " stop " not in (tmp_path / "programs" / "systemctl.said").read_text()
+
+
+def test_an_old_upgrade_goes_back_where_that_loses_nothing(box: Switch, tmp_path: Path) -> None:
+    (tmp_path / "programs" / "setsid").write_text('#!/bin/sh\ncase "$*" in *" schema") echo 0001 ;; esac\n')
+    releases = interrupted(tmp_path, "0.1.1-00000002", age_s=20 * 86400)
+    assert "0.1.0-00000001 is in use again" in box.resume()
+    assert releases.in_use() == releases.named("0.1.0-00000001")
+
+
+@pytest.mark.parametrize(("state", "holds"), [("stopped", True), ("suspended", True), ("crashed", False)])
+def test_who_was_stopped_on_purpose_meanwhile_is_no_reason_to_go_back(
+    box: Switch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: str, holds: bool
+) -> None:
+    releases = interrupted(tmp_path, "0.1.1-00000002")
+    journal = releases.begun()
+    assert journal is not None
+    status = {"instances": [{"id": "plant", "state": state}], "problems": []}
+    monkeypatch.setattr(upgrade.boxapi, "get", lambda *_: status)
+    monkeypatch.setattr(upgrade, "_main_pid", lambda _: 1)
+    monkeypatch.setattr(upgrade, "_program", lambda _: f"{releases.in_use()}/bin/python")
+    monkeypatch.setattr(upgrade, "HOLD_S", 0.0)
+    if holds:
+        box.judge(journal)
+    else:
+        with pytest.raises(upgrade.Failed, match="do not run now: plant"):
+            box.judge(journal)
+
+
+def test_instances_have_more_time_at_a_boot(box: Switch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some wait two minutes for others by themselves; the release is no reason to put an old database back."""
+    releases = interrupted(tmp_path, "0.1.1-00000002")
+    states = iter(["starting", "starting", "running"])
+    monkeypatch.setattr(
+        upgrade.boxapi, "get", lambda *_: {"instances": [{"id": "plant", "state": next(states)}], "problems": []}
+    )
+    monkeypatch.setattr(upgrade, "_main_pid", lambda _: 1)
+    monkeypatch.setattr(upgrade, "_program", lambda _: f"{releases.in_use()}/bin/python")
+    monkeypatch.setattr(upgrade, "HOLD_S", 0.0)
+    assert "holds" in box.resume() and releases.begun() is None

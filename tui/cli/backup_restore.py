@@ -6,6 +6,7 @@ import contextlib
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -89,21 +90,26 @@ def _handed_over(args: Namespace) -> Iterator[list[str]]:
 
 
 def _copy(source: Path, target: Path, uid: int) -> Path:
-    shutil.copyfile(source, target)
-    target.chmod(0o400)
+    # For its owner alone from the first byte on: everybody may look for it in /var/tmp, and it may be the key.
+    fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o400)
+    with source.open("rb") as read, open(fd, "wb") as written:  # noqa: PTH123 - a descriptor, no path
+        shutil.copyfileobj(read, written)
     os.chown(target, uid, -1)
     return target
 
 
 @contextmanager
 def _stopped() -> Iterator[None]:
+    # A connection that breaks must not leave the box down.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     say("stopping the box")
-    # The instances after the appliance: it would start anew what ends while it looks.
-    for units in ([*SOCKETS, "weir.service"], ["weir-launcher@*.service"]):
-        subprocess.run(["systemctl", "stop", *units], check=False)
     try:
+        # The instances after the appliance: it would start anew what ends while it looks.
+        for units in ([*SOCKETS, "weir.service"], ["weir-launcher@*.service"]):
+            subprocess.run(["systemctl", "stop", *units], check=False)
         yield
     finally:
-        say("starting the box")
+        with contextlib.suppress(OSError):
+            say("starting the box")
         with contextlib.suppress(OSError):
             subprocess.run(["systemctl", "start", *SOCKETS, "weir.service"], check=False)
