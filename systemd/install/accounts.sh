@@ -3,12 +3,18 @@
 
 accounts() {
   step "accounts and directories"
-  local name lacking=''
+  local name lacking='' known
+  if getent passwd weir >/dev/null; then
+    known=$(getent passwd weir | cut -d: -f5)
+    [ "$known" = "Weir terminal" ] || die "there is an account 'weir' on this machine that is not Weir's ($known)" \
+      "Logins over SSH come by this name. Give that person another one: usermod -l OTHER weir"
+  fi
   for name in $(account_names "$(source_dir)"); do getent passwd "$name" >/dev/null || lacking="$lacking $name"; done
   if [ -n "$lacking" ]; then
     changes "make the accounts$lacking" || return 0
     mkdir -p $ETC
-    account_names "$(source_dir)" >$OWN_RECORD
+    # What was there before is not ours to take away.
+    for name in $lacking; do grep -qsxF "$name" $OWN_RECORD || printf '%s\n' "$name" >>$OWN_RECORD; done
     systemd-sysusers "$(source_dir)/systemd/weir.sysusers" || die "the accounts could not be made; see above"
     done_now "made the accounts$lacking"
   else

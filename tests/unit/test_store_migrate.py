@@ -21,7 +21,12 @@ import appliance
 from appliance.auth.secrets import open_box
 from appliance.errors import Internal, Unavailable
 from appliance.events import Bus
-from appliance.store import migrate, migrations, schema_version
+from appliance.store import (
+    limit_tables,  # noqa: F401 - so that the metadata has them
+    migrate,
+    migrations,
+    schema_version,
+)
 from appliance.store.engine import Store
 from appliance.store.migrate import ensure_schema
 from appliance.store.tables import metadata
