@@ -74,6 +74,7 @@ def test_every_acknowledged_deploy_survives_and_the_box_serves_again_without_a_h
         installed.tool("boot")
         wait_running(installed, "first", timeout_s=120)
         back_s.append(time.monotonic() - booted)
+        print(f"       back after {back_s[-1]:.1f} s")
         assert installed.run(INTEGRITY).split() == ["ok", "0"]
     assert stored_number(installed) >= last
     assert last > 0
