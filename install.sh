@@ -76,6 +76,27 @@ options() {
   [ -z "$purge" ] || [ "$action" = uninstall ] || die "--purge goes with --uninstall"
 }
 
+# -- a bundle ----------------------------------------------------------------------------------------
+from_bundle() { # it is unpacked, compared with its list, and installs itself: of this script only this file is needed
+  [ "$(id -u)" = 0 ] || die "this must run as root" "Type: sudo $0"
+  [ -r "$offline" ] || die "cannot read the bundle $offline"
+  local unpacked code=0 again=()
+  unpacked=$(mktemp -d /var/tmp/weir-bundle.XXXXXX)
+  trap 'rm -rf "'"$unpacked"'"' EXIT
+  tar -xf "$offline" -C "$unpacked" --no-same-owner || die "$offline is no bundle, or it is cut short"
+  [ -e "$unpacked/bundle" ] || die "$offline is no bundle of Weir"
+  (cd "$unpacked" && sha256sum --check --quiet --strict SHA256SUMS) || die "$offline is damaged: see above" "Copy it again."
+  [ -z "$dry" ] || again+=(--dry-run)
+  [ -z "$answers" ] || again+=(--answers "$answers")
+  bash "$unpacked/install.sh" "${again[@]}" || code=$?
+  rm -rf "$unpacked"
+  trap - EXIT
+  exit $code
+}
+
+options "$@"
+[ -z "$offline" ] || [ "$action" != install ] || from_bundle
+
 # -- parts -------------------------------------------------------------------------------------------
 for part in "$here"/systemd/install/*.sh; do
   # shellcheck disable=SC1090
@@ -104,7 +125,6 @@ install_all() {
   summary
 }
 
-options "$@"
 case $action in
   install) install_all ;;
   place) place_all ;;
