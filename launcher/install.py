@@ -353,6 +353,9 @@ def _is_whole(package: Path) -> bool:
 def _environment(given: Mapping[str, str]) -> dict[str, str]:
     clean = {name: value for name, value in given.items() if _KEPT.fullmatch(name)}
     quiet = {"npm_config_update_notifier": "false", "npm_config_audit": "false", "npm_config_fund": "false"}
+    # npm's own pauses between attempts (10 s, then a minute) would keep a box without a line from starting what it has.
+    patience = {"fetch_retries": "3", "fetch_retry_mintimeout": "1000", "fetch_retry_maxtimeout": "5000"}
+    quiet |= {f"npm_config_{name}": value for name, value in patience.items()}
     return {**quiet, "npm_config_progress": "false", "npm_config_logs_max": "3", **clean}
 
 
