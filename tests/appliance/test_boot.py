@@ -35,16 +35,17 @@ print(float(open("/proc/uptime").read().split()[0]) - since)
 """
 PLAIN = """
 set -e
+pids=
 node=$(ls /var/lib/weir/runtimes/*/bin/node | head -n 1)
 red=$(ls /var/lib/weir/stacks/*/node_modules/node-red/red.js | head -n 1)
 since=$(cut -d' ' -f1 /proc/uptime)
 for n in $(seq 0 9); do
   mkdir -p /tmp/plain$n
   "$node" "$red" --userDir /tmp/plain$n --port $((20000 + n)) >/dev/null 2>&1 </dev/null &
+  pids="$pids $!"
 done
 python3 /root/ask.py $since $(seq 20000 20009)
-kill $(jobs -p)
-wait || true
+kill $pids
 """
 
 
