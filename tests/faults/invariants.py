@@ -217,6 +217,9 @@ def _expected(name: str) -> bool:
         "state/backups/",
         "state/weir.db",
         "state/peaks.json",
+        "state/wear.json",
+        "state/reserve",
+        "state/alerts.json",
     )
     if ".tmp" in name or "spool" in name:
         return False
