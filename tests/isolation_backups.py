@@ -3,18 +3,19 @@ everything, so administrators only."""
 
 from __future__ import annotations
 
+from appliance.web.routes.backups import BACKUP
 from appliance.web.routes.rows import API
 from tests.isolation_table import A, Row
 
 BACKUPS: dict[str, Row] = {
     f"GET {API}/backups": Row(role=A, read=True),
     f"GET {API}/backups/work": Row(role=A, read=True),
-    f"GET {API}/backups/{{backup}}": Row(role=A, read=True),
+    f"GET {API}/backups/{BACKUP}": Row(role=A, read=True),
     f"POST {API}/backups": Row(role=A, body={"target": "relative"}),
     f"POST {API}/backups/{{backup}}/verify": Row(role=A, body={"passphrase": "correct horse"}),
     f"PUT {API}/backups/schedule": Row(role=A, body={"keep": 3}),
     f"DELETE {API}/backups/work": Row(role=A),
-    f"DELETE {API}/backups/{{backup}}": Row(role=A),
+    f"DELETE {API}/backups/{BACKUP}": Row(role=A),
 }
 # What only somebody hears who was let in.
 INSIDE = (

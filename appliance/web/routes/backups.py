@@ -18,6 +18,9 @@ from appliance.schema.common import Status
 from appliance.web.handlers import backups
 from appliance.web.routes.rows import delete, get, post, put
 
+# One of the list; the words below are paths of their own, with methods of their own.
+BACKUP = "{backup:(?!key$|work$|schedule$)[^/]+}"
+
 BACKUPS = (
     get("/backups", backups.listed, Backups, "backup:list", "Backups, their schedule, and what is being done."),
     post(
@@ -54,7 +57,7 @@ BACKUPS = (
         "Use another key for backups from now on; a new one's secret is shown this once.",
         body=ChangeKey,
     ),
-    get("/backups/{backup}", backups.get, Backup, "backup:list", "One backup."),
+    get(f"/backups/{BACKUP}", backups.get, Backup, "backup:list", "One backup."),
     post(
         "/backups/{backup}/verify",
         backups.verify,
@@ -64,5 +67,5 @@ BACKUPS = (
         body=OpenBackup,
         status=202,
     ),
-    delete("/backups/{backup}", backups.remove, Status, "backup:edit", "Remove a backup with its file."),
+    delete(f"/backups/{BACKUP}", backups.remove, Status, "backup:edit", "Remove a backup with its file."),
 )
