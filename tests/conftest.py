@@ -12,8 +12,9 @@ import psutil
 import pytest
 
 from tests.blocking import never_blocking
+from tests.watchdog import pytest_configure, pytest_exception_interact, pytest_runtest_protocol
 
-__all__ = ["never_blocking"]
+__all__ = ["never_blocking", "pytest_configure", "pytest_exception_interact", "pytest_runtest_protocol"]
 
 # A shell starts what it runs in the background with SIGINT ignored, and so would every program that a test interrupts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -1,6 +1,7 @@
 """Fresh machines with Weir installed by `install.sh`. One installation is kept as a disk; each module boots a copy.
 
 `WEIR_TEST_SNAPSHOT` names a disk that was kept before, to try one module again without installing.
+`WEIR_TEST_UNTIL` is a time (seconds since 1970) after which no test begins: those left are skipped and named.
 """
 
 from __future__ import annotations
@@ -15,6 +16,14 @@ from tests.appliance.machine import SOURCE, install, wait_running
 from tests.system.fresh_box import FreshBox
 
 SNAPSHOT = "weir-test"
+UNTIL = float(os.environ.get("WEIR_TEST_UNTIL") or "inf")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """A run that must end by a certain time leaves out what it has no time for."""
+    if time.time() > UNTIL:
+        pytest.skip("no time left in this run (WEIR_TEST_UNTIL)")
 
 
 @pytest.fixture(scope="session")

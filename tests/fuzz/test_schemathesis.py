@@ -6,6 +6,7 @@ WEIR_FUZZ_S: how long the long run is in all (150); WEIR_FUZZ_SEED: which one (r
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import random
 from pathlib import Path
@@ -21,6 +22,11 @@ SEED = int(os.environ.get("WEIR_FUZZ_SEED") or random.SystemRandom().randrange(2
 EVERYBODY = ("admin", "owner", "member", "viewer", "nobody", "launcher", "node_red")
 
 
+def is_a_fault(record: logging.LogRecord) -> bool:
+    """Problems are what an administrator may bring about by asking: maintenance, full disks."""
+    return only_faults_of_ours(record) and record.name != "appliance.services.conditions"
+
+
 async def test_nobody_a_member_and_an_administrator_find_no_fault(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -32,7 +38,7 @@ async def test_nobody_a_member_and_an_administrator_find_no_fault(
         found = await asyncio.gather(*runs)
     for name, (status, said) in zip(who, found, strict=True):
         assert status == 0 and " passed" in said, f"{name}:\n{said}"
-    assert not [record.message for record in caplog.records if only_faults_of_ours(record)], caplog.text
+    assert not [record.message for record in caplog.records if is_a_fault(record)], caplog.text
 
 
 @pytest.mark.fuzz
