@@ -173,8 +173,7 @@ def _say_password(home: Home, say: Say) -> None:
 
 def _stop_appliance(home: Home) -> list[str]:
     pid = SingleInstanceLock(home.run / "appliance.lock").holder()
-    identity = identify(pid) if pid is not None else None
-    process = Process.open(identity) if identity is not None else None
+    process = Process.of(pid) if pid is not None else None
     if process is None:
         return []
     asyncio.run(_end(process, f"the appliance, pid {pid},"))

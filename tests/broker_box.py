@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import ssl
 import time
 from pathlib import Path
@@ -17,15 +16,15 @@ from appliance import config as configuration
 from appliance.broker import acl
 from appliance.broker.controller import Broker
 from appliance.broker.model import Client
-from appliance.broker.program import SBIN
 from appliance.config import Config, Home
+from appliance.system import daemon
 from tests.proxy_box import Conditions, quiet_port
 from tests.support import eventually
 
 TEAM = "a1b2c3"
 ONE, TWO, ELSEWHERE = (f"{n * 8}-1111-4111-8111-111111111111" for n in "123")
 needs_mosquitto = pytest.mark.skipif(
-    shutil.which("mosquitto", path=f"/usr/bin:/bin:{SBIN}") is None,
+    daemon.which("mosquitto") is None,
     reason="Mosquitto is not installed: apt-get install mosquitto",
 )
 

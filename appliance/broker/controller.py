@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import random
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Protocol
@@ -17,20 +16,17 @@ from appliance.broker.document import Wanted
 from appliance.broker.model import BrokerStatus, Client, Running, Settings
 from appliance.broker.process import Mosquitto
 from appliance.broker.program import BrokerMissing, ConfigRefused, Exposed, PortTaken
-from appliance.broker.render import Rendered, on_trial, render
+from appliance.broker.render import on_trial, render
 from appliance.broker.unit import MosquittoUnit
 from appliance.config import Config, Home
 from appliance.errors import Unavailable, WeirError
 from appliance.system import sockets, vitals
+from appliance.system.rounds import Rounds, retry_s
+from appliance.system.templates import Rendered
 
 log = logging.getLogger(__name__)
 
 ROUND_EVERY_S = 0.2
-RESYNC_S = 30.0
-RETRY_MAX_S = 60.0
-PROBE_S = 10.0
-PROBE_AGAIN_S = 1.5
-PROBES = 4  # in a row without an answer: a busy box is slow, not dead
 START_S = 15.0
 SHORT_S = 30.0  # one that ends sooner after its start is not started again at once for the second time
 # The broker writes its whole file for each change: with more of them it is quicker started anew, within 0.2 s.
@@ -73,9 +69,13 @@ class Broker:
         self._clear = clear_condition
         self._mosquitto = MosquittoUnit(home) if home.installed else Mosquitto(home, config.broker.mosquitto)
         self._control = Control(home.mosquitto_run / "control.sock", password)
-        self._poked = asyncio.Event()
+        self._rounds = Rounds(
+            self._mosquitto,
+            every_s=ROUND_EVERY_S,
+            stuck=self._stuck,
+            serves=lambda: self._mosquitto.pid is not None,
+        )
         self._conditions: set[str] = set()
-        self._misses = 0  # probes in a row that it did not answer
         self._tried = ""  # the configuration that a broker on trial took last
         self._running: Running | None = None
         self._began_s = -SHORT_S  # by the loop's clock, when the one that runs was started
@@ -85,7 +85,7 @@ class Broker:
 
     def poke(self) -> None:
         """Something may have changed: look soon. Never blocks; many pokes are one."""
-        self._poked.set()
+        self._rounds.poke()
 
     async def status(self) -> BrokerStatus:
         """What is in use now. `running` means that it has answered; asks it how many are connected."""
@@ -117,12 +117,7 @@ class Broker:
         try:
             if await asyncio.to_thread(self._mosquitto.adopt):
                 log.info("adopted the message broker, pid %s", self._mosquitto.pid)
-            failures = 0
-            while True:
-                self._poked.clear()
-                failures = 0 if await self.apply() else failures + 1
-                await asyncio.sleep(ROUND_EVERY_S)
-                await self._pause(failures)
+            await self._rounds.run(self._round)
         finally:
             self._mosquitto.forget()
 
@@ -147,6 +142,33 @@ class Broker:
         return True
 
     # -- one round ------------------------------------------------------------------------------------
+
+    async def _round(self) -> bool:
+        if self._running is not None and self._mosquitto.pid is None:
+            log.warning("the message broker has ended; starting it again")
+            await asyncio.sleep(self._ended())
+        return await self.apply()
+
+    def _ended(self) -> float:
+        """The pause before it is started again: none at first, growing for one that ends again and again, as each start
+        writes to the disk."""
+        lived_s = asyncio.get_running_loop().time() - self._began_s
+        self._short = self._short + 1 if lived_s < SHORT_S else 0
+        if self._short < 2:
+            return 0.0
+        self._problem(Unavailable(f"it ended {self._short} times, each soon after its start", hint=_SEE))
+        return retry_s(self._short)
+
+    async def _stuck(self) -> str:
+        """Why one that lives has to be ended if it stays so; empty when it answers or does not run."""
+        if self._mosquitto.pid is not None:
+            try:
+                await self._control.running()
+            except Refused:
+                self.poke()
+            except Silent as error:
+                return str(error)
+        return ""
 
     def _settings(self) -> Settings:
         program.find(self._config.mosquitto)
@@ -288,63 +310,7 @@ class Broker:
     def _ports(self) -> list[int]:
         return [port for port in (self._config.port, self._config.websocket_port) if port]
 
-    # -- waiting and telling ----------------------------------------------------------------------------
-
-    async def _pause(self, failures: int) -> None:
-        """Until a poke, the end of the broker, or the resync; where it did not start only time and pokes count."""
-        loop = asyncio.get_running_loop()
-        limit_s = min(RETRY_MAX_S, 2.0 ** min(failures, 9)) if failures else RESYNC_S * random.uniform(0.9, 1.1)  # noqa: S311
-        end_s = loop.time() + limit_s
-        while (left_s := end_s - loop.time()) > 0:
-            pause_s = min(left_s, PROBE_AGAIN_S if self._misses else PROBE_S)
-            if await self._woken(pause_s, watch=not failures or self._mosquitto.pid is not None):
-                break
-            await self._probe()
-        if self._running is not None and self._mosquitto.pid is None:
-            log.warning("the message broker has ended; starting it again")
-            await asyncio.sleep(self._ended())
-
-    def _ended(self) -> float:
-        """The pause before it is started again: none at first, growing for one that ends again and again, as each start
-        writes to the disk."""
-        lived_s = asyncio.get_running_loop().time() - self._began_s
-        self._short = self._short + 1 if lived_s < SHORT_S else 0
-        if self._short < 2:
-            return 0.0
-        pause_s = min(RETRY_MAX_S, 2.0 ** min(self._short, 9))
-        self._problem(Unavailable(f"it ended {self._short} times, each soon after its start", hint=_SEE))
-        return pause_s
-
-    async def _probe(self) -> None:
-        """Ask it; one that lives and has not answered often enough is ended, and the next round starts it again."""
-        if self._mosquitto.pid is None:
-            self._misses = 0
-            return
-        try:
-            await self._control.running()
-            self._misses = 0
-        except Refused:
-            self._misses = 0
-            self.poke()
-        except Silent as error:
-            self._misses += 1
-            if self._misses >= PROBES:
-                log.error("%s; replacing it", error)
-                self._misses = 0
-                await self._mosquitto.end_stuck()
-                self.poke()
-
-    async def _woken(self, timeout_s: float, *, watch: bool) -> bool:
-        """Whether there was a poke, or the broker ended when that is to be watched, within the time."""
-        waits: list[asyncio.Task[object]] = [asyncio.create_task(self._poked.wait())]
-        if watch:  # one that ended already counts at once
-            waits.append(asyncio.create_task(self._mosquitto.exited()))
-        try:
-            done, _ = await asyncio.wait(waits, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
-        return bool(done)
+    # -- telling ----------------------------------------------------------------------------------------
 
     def _problem(self, error: OSError | WeirError) -> None:
         key = next((key for kind, key in _KEYS if isinstance(error, kind)), DOWN)

@@ -3,39 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
-import subprocess
 from pathlib import Path
 
-import msgspec
-
-from appliance.broker.program import ConfigRefused, environment, find, sentence, tail
+from appliance.broker.program import ConfigRefused, find, sentence
 from appliance.config import Home
-from appliance.system import pidfd, tree
+from appliance.system import logfiles, tree
+from appliance.system.daemon import OwnDaemon
 from appliance.system.files import make_private_dir, write_atomic
-from appliance.system.pidfd import Identity, Process
-
-LOG_BYTES = 5 * 2**20
+from appliance.system.pidfd import Process
 
 
-class Mosquitto:
+class Mosquitto(OwnDaemon):
     """The broker of one home. Not for use from two tasks at once."""
 
     def __init__(self, home: Home, program: str = "mosquitto") -> None:
+        super().__init__(home.run / "mosquitto.json")
         self._home = home
         self._program = program
-        self._process: Process | None = None
         self._mark = 0  # where in the log the present one began
         self.config = home.mosquitto / "mosquitto.conf"
         self.security = home.mosquitto / "dynamic-security.json"
         self.log = home.logs / "mosquitto.log"
-
-    @property
-    def pid(self) -> int | None:
-        """None when it does not run."""
-        return self._process.identity.pid if self._process is not None and self._process.alive else None
 
     @property
     def user(self) -> str:
@@ -54,8 +44,7 @@ class Mosquitto:
 
     def adopt(self) -> bool:
         """Take over the one that runs with our configuration, if one does: proven by what it was started with."""
-        recorded = self._recorded()
-        process = Process.open(recorded) if recorded is not None else None
+        process = self._found()
         if process is None:  # the record is lost or old: look for its command line
             found = map(Process.open, tree.started_with("-c", str(self.config)))
             process = next(filter(None, found), None)
@@ -67,87 +56,28 @@ class Mosquitto:
         """Start it with the files in place; returns at once. Raises BrokerMissing, ConfigRefused, OSError."""
         if self._process is not None:
             self._process.reap()
-        self._hold(await asyncio.to_thread(self._spawn))
-
-    async def exited(self) -> None:
-        """Returns when it has ended (at once when it does not run)."""
-        if self._process is not None:
-            await self._process.wait()
+        process = await asyncio.to_thread(self._begin)
+        if process is None:
+            raise ConfigRefused(self.why() or "Mosquitto ended at once", hint=f"Its log: {self.log}")
+        self._hold(process)
 
     async def stop(self, grace_s: float = 3.0) -> None:
         """End it: gracefully, then not. Returns when it is gone."""
-        process, self._process = self._process, None
-        if process is None:
-            return
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            process.send(number)
-            if await process.wait(grace_s):
-                break
-        process.reap()
-        process.close()
+        await self._end((signal.SIGTERM, signal.SIGKILL), grace_s)
 
     async def end_stuck(self) -> None:
         """End one that does not answer."""
         await self.stop(grace_s=0.2)
 
-    def forget(self) -> None:
-        """Let go of it without touching it."""
-        if self._process is not None:
-            self._process.reap()
-            self._process.close()
-            self._process = None
-
     def why(self) -> str:
         """What it wrote as its reason since it was started; empty when nothing."""
-        return sentence(tail(self.log, self._mark))
+        return sentence(logfiles.tail(self.log, self._mark))
 
-    # -- the parts ------------------------------------------------------------------------------------
-
-    def _spawn(self) -> Process:
+    def _begin(self) -> Process | None:
         """What the broker writes into its list of clients goes into a copy: the file itself is ours."""
         command = [find(self._program), "-c", str(self.config)]
         write_atomic(self._home.mosquitto_run / self.security.name, self.security.read_bytes(), 0o600)
-        if self.log.exists() and self.log.stat().st_size > LOG_BYTES:
-            self.log.replace(self.log.with_suffix(".log.1"))
+        logfiles.set_aside(self.log)
         with self.log.open("ab") as output:
             self._mark = os.fstat(output.fileno()).st_size
-            child = subprocess.Popen(
-                command,
-                cwd=self._home.mosquitto,
-                env=environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-                umask=0o077,
-            )
-        try:
-            identity = pidfd.identify(child.pid)
-            process = Process.open(identity) if identity is not None else None
-            if process is None:
-                raise ConfigRefused(self.why() or "Mosquitto ended at once", hint=f"Its log: {self.log}")
-            write_atomic(self._record, msgspec.json.encode(identity), mode=0o600)
-        except BaseException:
-            # One that nobody could adopt must not keep the ports, nor its entry in the process table.
-            with contextlib.suppress(ProcessLookupError):
-                child.kill()
-            child.wait()
-            raise
-        # From here on the pidfd is what reaps it; Popen must not warn about a child that lives on.
-        child.returncode = 0
-        return process
-
-    def _hold(self, process: Process) -> None:
-        self.forget()
-        self._process = process
-
-    @property
-    def _record(self) -> Path:
-        return self._home.run / "mosquitto.json"
-
-    def _recorded(self) -> Identity | None:
-        try:
-            identity = msgspec.json.decode(self._record.read_bytes(), type=Identity)
-        except (OSError, msgspec.DecodeError):
-            return None
-        return identity if identity.boot_id == pidfd.boot_id() else None
+            return self._spawn(command, cwd=self._home.mosquitto, output=output.fileno(), umask=0o077)

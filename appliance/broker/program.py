@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import re
-import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
 from appliance.broker.control import Control, Refused, Silent
 from appliance.errors import Unavailable
+from appliance.system import daemon, logfiles
 from appliance.system.files import make_private_dir, write_atomic
 
-SBIN = "/usr/sbin:/sbin:/usr/local/sbin"
 PLUGIN = "mosquitto_dynamic_security.so"
 TRIAL_S = 10.0
 PAUSE_S = 0.02
 _LIBRARIES = ("/usr/lib", "/usr/local/lib")
 _REFUSED_HINT = "If config.toml explains it, correct it there; else report this: such a text should never be made."
 _INSTALL = "Install it: sudo apt-get install --no-install-recommends mosquitto   (or set broker.enabled = false)"
-_TAIL_BYTES = 16384
 
 
 class BrokerMissing(Unavailable):
@@ -58,7 +55,7 @@ class Exposed(Unavailable):
 
 def find(name: str) -> str:
     """The program's path. Raises BrokerMissing."""
-    program = shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}:{SBIN}")
+    program = daemon.which(name)
     if program is None:
         raise BrokerMissing(f"Mosquitto is not installed ('{name}' was not found)", hint=_INSTALL)
     return program
@@ -71,11 +68,6 @@ def plugin() -> str:
     if first is None:
         raise BrokerMissing(f"Mosquitto's plugin {PLUGIN} is not installed", hint=_INSTALL)
     return str(first)
-
-
-def environment() -> dict[str, str]:
-    """What the program is started with: nothing of ours."""
-    return {"PATH": f"/usr/bin:/bin:{SBIN}", "LANG": "C.UTF-8"}
 
 
 async def trial(command: Sequence[str], directory: Path, text: str, security: bytes, control: Control) -> None:
@@ -94,16 +86,18 @@ async def trial(command: Sequence[str], directory: Path, text: str, security: by
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            env=environment(),
+            env=daemon.environment(),
             start_new_session=True,
         )
     try:
         async with asyncio.timeout(TRIAL_S):
             await _until_known(process, control)
     except TimeoutError as error:
-        raise ConfigRefused(sentence(tail(log)) or f"Mosquitto was not ready within {TRIAL_S:.0f} s") from error
+        raise ConfigRefused(
+            sentence(logfiles.tail(log)) or f"Mosquitto was not ready within {TRIAL_S:.0f} s"
+        ) from error
     except (Refused, _Ended) as error:
-        raise ConfigRefused(sentence(tail(log)) or str(error), hint=_REFUSED_HINT) from error
+        raise ConfigRefused(sentence(logfiles.tail(log)) or str(error), hint=_REFUSED_HINT) from error
     finally:
         if process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
@@ -125,17 +119,6 @@ async def _until_known(process: asyncio.subprocess.Process, control: Control) ->
             await asyncio.sleep(PAUSE_S)
         else:
             return
-
-
-def tail(log: Path, mark: int = 0) -> str:
-    """The end of a log from `mark` on; never through a link that somebody may have put there."""
-    try:
-        fd = os.open(log, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return ""
-    with os.fdopen(fd, "rb") as file:
-        file.seek(max(mark, os.fstat(fd).st_size - _TAIL_BYTES))
-        return file.read(_TAIL_BYTES).decode(errors="replace")
 
 
 def sentence(output: str) -> str:

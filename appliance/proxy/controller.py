@@ -7,7 +7,6 @@ import contextlib
 import logging
 import os
 import pwd
-import random
 import resource
 import socket
 from collections.abc import Awaitable, Callable, Sequence
@@ -18,22 +17,20 @@ from appliance.config import Config, Home, Listen
 from appliance.errors import Invalid, WeirError
 from appliance.proxy import messages, pages
 from appliance.proxy.model import Box, ProxyStatus, Site
-from appliance.proxy.process import ConfigRefused, Nginx, NginxMissing, PortTaken
-from appliance.proxy.render import Rendered, render
+from appliance.proxy.process import Nginx
+from appliance.proxy.program import ConfigRefused, NginxMissing, PortTaken
+from appliance.proxy.render import render
 from appliance.proxy.unit import NginxUnit
 from appliance.system import certificates, tls, vitals
 from appliance.system.access import PORT, Former, access_of
 from appliance.system.files import write_atomic
+from appliance.system.rounds import Rounds
+from appliance.system.templates import Rendered
 from appliance.system.tls import AcceptedName
 
 log = logging.getLogger(__name__)
 
 RELOAD_EVERY_S = 1.0
-RESYNC_S = 30.0
-RETRY_MAX_S = 60.0
-PROBE_S = 10.0
-PROBE_AGAIN_S = 1.5
-PROBES = 4  # in a row without an answer, each with its deadline: a busy box is slow, not dead
 
 CONFIG = "proxy.config"
 TAKEN = "proxy.port."  # + number
@@ -78,17 +75,22 @@ class Proxy:
         self._clear = clear_condition
         self._nginx = NginxUnit(home) if home.installed else Nginx(home, config.ingress.nginx)
         self._stream = messages.StreamModule(config.ingress.nginx)
-        self._poked = asyncio.Event()
+        # Something may be wrong (a port of an instance is taken) while nginx serves all the rest.
+        self._rounds = Rounds(
+            self._nginx,
+            every_s=RELOAD_EVERY_S,
+            stuck=self._nginx.answering.stuck,
+            serves=lambda: bool(self._version) or self._nginx.pid is not None,
+        )
         self._taken: dict[int, str] = {}  # ports that somebody else has -> why
         self._conditions: set[str] = set()
-        self._misses = 0  # probes in a row that nginx did not answer
         self._version = ""
         self._count = 0
         self._message = ""
 
     def poke(self) -> None:
         """Something may have changed: look soon. Never blocks; many pokes are one."""
-        self._poked.set()
+        self._rounds.poke()
 
     def status(self) -> ProxyStatus:
         """What is in use now. `running` means that it has answered."""
@@ -100,14 +102,9 @@ class Proxy:
         try:
             self._nginx.prepare()
             if await asyncio.to_thread(self._nginx.adopt):
-                self._version = await self._nginx.version()
+                self._version = await self._nginx.answering.version()
                 log.info("adopted nginx, pid %s", self._nginx.pid)
-            failures = 0
-            while True:
-                self._poked.clear()
-                failures = 0 if await self.apply() else failures + 1
-                await asyncio.sleep(RELOAD_EVERY_S)
-                await self._pause(failures)
+            await self._rounds.run(self._round)
         finally:
             self._nginx.forget()
 
@@ -137,6 +134,11 @@ class Proxy:
             return False
 
     # -- one round ------------------------------------------------------------------------------------
+
+    async def _round(self) -> bool:
+        if self._version and self._nginx.pid is None:
+            log.warning("nginx has ended; starting it again")
+        return await self.apply()
 
     async def _bring_up(self, names: list[AcceptedName], files: tls.TlsFiles, sites: list[Site]) -> bool:
         """Apply; a port that another program has is left out, the rest is served."""
@@ -207,12 +209,12 @@ class Proxy:
 
     async def _use(self, rendered: Rendered) -> None:
         """Make nginx use this configuration; what was in use stays so when it is refused."""
-        if self._misses:
-            await self._probe()  # no use in telling it of a new configuration
+        if self._rounds.misses:
+            await self._rounds.probe()  # no use in telling it of a new configuration
         running = self._nginx.pid is not None
         if not running:
             self._version, self._count = "", 0
-        if running and await self._nginx.version() == rendered.version:
+        if running and await self._nginx.answering.version() == rendered.version:
             await asyncio.to_thread(self._nginx.rotate_log)
             return
         candidate = self._nginx.config.with_name("candidate.conf")
@@ -235,7 +237,7 @@ class Proxy:
         with contextlib.suppress(OSError, WeirError):
             if self._nginx.config.exists():
                 await self._nginx.start()
-                self._version = await self._nginx.version()
+                self._version = await self._nginx.answering.version()
 
     @property
     def _last_good(self) -> Path:
@@ -246,42 +248,7 @@ class Proxy:
         with contextlib.suppress(FileNotFoundError):
             write_atomic(self._nginx.config, self._last_good.read_bytes(), 0o644)
 
-    # -- waiting and telling ----------------------------------------------------------------------------
-
-    async def _pause(self, failures: int) -> None:
-        """Until a poke, the end of nginx, or the resync; where it could not be started only time and pokes count. An
-        nginx that lives and does not answer is ended; the next round starts it again."""
-        loop = asyncio.get_running_loop()
-        limit_s = min(RETRY_MAX_S, 2.0 ** min(failures, 9)) if failures else RESYNC_S * random.uniform(0.9, 1.1)  # noqa: S311
-        end_s = loop.time() + limit_s
-        while (left_s := end_s - loop.time()) > 0:
-            # Something may be wrong (a port of an instance is taken) while nginx serves all the rest.
-            watch = not failures or bool(self._version) or self._nginx.pid is not None
-            if await self._woken(min(left_s, PROBE_AGAIN_S if self._misses else PROBE_S), watch=watch):
-                break
-            await self._probe()
-        if self._version and self._nginx.pid is None:
-            log.warning("nginx has ended; starting it again")
-
-    async def _probe(self) -> None:
-        why = await self._nginx.stuck()
-        self._misses = self._misses + 1 if why else 0
-        if self._misses >= PROBES:
-            log.error("%s; replacing it", why)
-            self._misses = 0
-            await self._nginx.end_stuck()
-
-    async def _woken(self, timeout_s: float, *, watch: bool) -> bool:
-        """Whether there was a poke, or nginx ended when that is to be watched, within the time."""
-        waits: list[asyncio.Task[object]] = [asyncio.create_task(self._poked.wait())]
-        if watch:  # one that ended already counts at once
-            waits.append(asyncio.create_task(self._nginx.exited()))
-        try:
-            done, _ = await asyncio.wait(waits, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
-        return bool(done)
+    # -- telling ----------------------------------------------------------------------------------------
 
     def _problem(self, key: str, title: str, error: OSError | WeirError) -> None:
         hint = error.hint if isinstance(error, WeirError) else "Mend that; it is tried again by itself."

@@ -10,8 +10,8 @@ import jinja2
 from msgspec import Struct
 
 from appliance.config import Home
-from appliance.proxy.render import templates
 from appliance.schema.trust import STEPS
+from appliance.system import templates
 
 
 class Link(Struct, frozen=True):
@@ -132,14 +132,7 @@ def _ca(fingerprint: str, names: tuple[str, ...]) -> Page:
 
 @cache
 def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(templates()),
-        undefined=jinja2.StrictUndefined,
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("page.html.j2")
+    return templates.load("nginx", "page.html.j2", html=True)
 
 
 def _replace(path: Path, text: str) -> None:

@@ -5,21 +5,21 @@ Nothing reaches the text unescaped: the templates can print only numbers and `To
 
 from __future__ import annotations
 
-import hashlib
 import re
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import jinja2
-from msgspec import Struct
 
 from appliance.config import Home
 from appliance.errors import Invalid
 from appliance.proxy import places
 from appliance.proxy.model import Box, Site
 from appliance.proxy.tokens import Token, host, quote, remark, word
+from appliance.system import templates
 from appliance.system.access import PATH, PORT
+from appliance.system.templates import Rendered
 
 PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'"
 # Runs of Weir's cookies that are cut out of one Cookie header; with more of them none at all is passed.
@@ -35,20 +35,6 @@ _UNKNOWN_NAME = (
 )
 
 
-class Rendered(Struct, frozen=True):
-    """A whole configuration; `version` is what the running nginx answers with once it uses it."""
-
-    text: str
-    version: str
-
-
-def templates() -> Path:
-    """Where the templates are: beside the code when installed, else in the checkout."""
-    package = Path(__file__).resolve().parent.parent
-    installed = package / "_data" / "nginx"
-    return installed if installed.is_dir() else package.parent / "nginx"
-
-
 def render(box: Box, sites: list[Site]) -> Rendered:
     """The configuration of the box with these instances.
 
@@ -57,9 +43,7 @@ def render(box: Box, sites: list[Site]) -> Rendered:
     """
     _check_ports(box, sites)
     context = _context(box, sites)
-    plain = _template().render(context, version=Token("0"))
-    version = hashlib.sha256(plain.encode()).hexdigest()[:16]
-    return Rendered(_template().render(context, version=Token(version)), version)
+    return templates.versioned(lambda version: _template().render(context, version=Token(version)))
 
 
 def _finalize(value: Any) -> Any:
@@ -70,16 +54,7 @@ def _finalize(value: Any) -> Any:
 
 @cache
 def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(templates()),
-        undefined=jinja2.StrictUndefined,
-        finalize=_finalize,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,  # noqa: S701 - not HTML; `finalize` lets only Tokens through
-    )
-    return environment.get_template("nginx.conf.j2")
+    return templates.load("nginx", "nginx.conf.j2", finalize=_finalize)  # which lets only Tokens through
 
 
 def _context(box: Box, sites: list[Site]) -> dict[str, Any]:

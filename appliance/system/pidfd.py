@@ -110,6 +110,12 @@ class Process:
                 process.close()
         return process if proven else None
 
+    @classmethod
+    def of(cls, pid: int) -> Process | None:
+        """The process that has this pid now; None when there is none. Raises as `open` does."""
+        identity = identify(pid)
+        return cls.open(identity) if identity is not None else None
+
     @property
     def alive(self) -> bool:
         """False from the moment it has ended, reaped or not."""

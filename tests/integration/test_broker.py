@@ -13,8 +13,9 @@ import psutil
 import pytest
 from msgspec.structs import replace
 
-from appliance.broker import controller
+from appliance.broker import controller, render
 from appliance.broker.model import Right, Rule
+from appliance.system import rounds
 from tests.broker_box import ELSEWHERE, ONE, TEAM, TWO, BrokerBox, instance, needs_mosquitto
 from tests.proxy_box import quiet_port
 from tests.support import eventually
@@ -199,8 +200,8 @@ async def test_a_broker_that_knows_nobody_is_started_anew(box: BrokerBox) -> Non
 
 
 async def test_a_frozen_broker_is_replaced(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(controller, "PROBE_S", 0.1)
-    monkeypatch.setattr(controller, "PROBE_AGAIN_S", 0.1)
+    monkeypatch.setattr(rounds, "PROBE_S", 0.1)
+    monkeypatch.setattr(rounds, "PROBE_AGAIN_S", 0.1)
     monkeypatch.setattr("appliance.broker.control.DEADLINE_S", 0.3)
     box = BrokerBox(home)
     try:
@@ -214,18 +215,13 @@ async def test_a_frozen_broker_is_replaced(home: Path, monkeypatch: pytest.Monke
         await box.close()
 
 
-async def test_a_refused_configuration_leaves_what_worked(
-    box: BrokerBox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+async def test_a_refused_configuration_leaves_what_worked(box: BrokerBox, monkeypatch: pytest.MonkeyPatch) -> None:
     """The broker on trial refuses it, so that the one that serves is not even touched; the problem says why."""
     pid, config = box.broker._mosquitto.pid, box.broker._mosquitto.config.read_text()
     client = await asyncio.to_thread(box.paho)
     text = (Path(__file__).parents[2] / "mosquitto" / "mosquitto.conf.j2").read_text()
-    (tmp_path / "mosquitto.conf.j2").write_text(f"{text}\nno_such_option 1\n")
-    monkeypatch.setattr("appliance.broker.render.templates", lambda: tmp_path)
-    monkeypatch.setattr(
-        "appliance.broker.render._template", __import__("appliance.broker.render").broker.render._template.__wrapped__
-    )
+    broken = render._template().environment.from_string(f"{text}\nno_such_option 1\n")
+    monkeypatch.setattr(render, "_template", lambda: broken)
     box.broker.poke()
     problem = await eventually(lambda: box.conditions.open.get("broker_down"))
     assert "no_such_option" in problem["cause"]

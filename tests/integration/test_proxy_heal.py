@@ -64,7 +64,7 @@ async def test_a_lack_of_descriptors_ends_no_nginx_and_leaves_none_unknown(
     assert nginx.adopt()
     for count in range(4):
         with left(count):
-            assert await nginx.stuck() == "", "it was not asked, or it answered"
+            assert await nginx.answering.stuck() == "", "it was not asked, or it answered"
     await nginx.stop()
     read = Path.read_bytes
 

@@ -18,7 +18,8 @@ import pytest
 from appliance.config import Home
 from appliance.errors import Invalid
 from appliance.proxy.model import Site
-from appliance.proxy.process import ConfigRefused, Nginx
+from appliance.proxy.process import Nginx
+from appliance.proxy.program import ConfigRefused
 from appliance.system.pidfd import Identity, boot_id
 from tests.proxy_box import ProxyBox, quiet_port
 from tests.support import eventually
@@ -78,7 +79,8 @@ async def test_refused_configuration_keeps_the_last_good_one(box: ProxyBox, monk
     await box.run()
     good = box.proxy.status().version
     template = "appliance.proxy.controller.render"
-    from appliance.proxy.render import Rendered, render
+    from appliance.proxy.render import render
+    from appliance.system.templates import Rendered
 
     def broken(*arguments: object) -> Rendered:
         text = render(*arguments).text  # type: ignore[arg-type]
@@ -322,8 +324,8 @@ def _family(box: ProxyBox) -> tuple[int, list[int]]:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("appliance.proxy.controller.PROBE_S", 0.2)
-    monkeypatch.setattr("appliance.proxy.controller.PROBE_AGAIN_S", 0.2)
+    monkeypatch.setattr("appliance.system.rounds.PROBE_S", 0.2)
+    monkeypatch.setattr("appliance.system.rounds.PROBE_AGAIN_S", 0.2)
 
 
 @pytest.mark.usefixtures("impatient")
@@ -369,13 +371,13 @@ async def test_frozen_all_is_replaced_while_a_change_waits(box: ProxyBox) -> Non
 
 
 async def test_one_slow_answer_replaces_nobody(box: ProxyBox, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("appliance.proxy.controller.PROBE_S", 0.1)
+    monkeypatch.setattr("appliance.system.rounds.PROBE_S", 0.1)
     await box.run()
     master, workers = _family(box)
     for pid in workers:
         os.kill(pid, signal.SIGSTOP)
-    await eventually(lambda: box.proxy._misses >= 1)
+    await eventually(lambda: box.proxy._rounds.misses >= 1)
     for pid in workers:
         os.kill(pid, signal.SIGCONT)
-    await eventually(lambda: box.proxy._misses == 0)
+    await eventually(lambda: box.proxy._rounds.misses == 0)
     assert _family(box) == (master, workers)

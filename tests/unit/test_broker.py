@@ -27,6 +27,7 @@ from appliance.proxy.render import render as render_nginx
 from appliance.schema.broker import BrokerStatus
 from appliance.services import broker
 from appliance.services.tokens import Tokens
+from appliance.system import rounds
 from appliance.system.access import PORT, Access
 from appliance.system.tls import AcceptedName
 from tests.broker_box import BrokerBox
@@ -299,8 +300,8 @@ async def test_a_broker_that_ends_again_and_again_is_not_started_in_a_loop(
 async def test_a_broker_that_can_not_be_had_for_days_is_still_tried(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(controller, "RETRY_MAX_S", 0.01)
-    await BrokerBox(home).broker._pause(5000)
+    monkeypatch.setattr(rounds, "RETRY_MAX_S", 0.01)
+    await BrokerBox(home).broker._rounds._pause(5000)
 
 
 # -- words ---------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from appliance import logs
-from appliance.system.logfiles import cap
+from appliance.system.logfiles import cap, set_aside, size, tail
 from tests.support import eventually
 
 
@@ -42,3 +42,23 @@ async def test_the_box_looks_after_them(tmp_path: Path) -> None:
     finally:
         task.cancel()
         await asyncio.wait([task])
+
+
+def test_a_log_is_set_aside_when_it_has_grown(tmp_path: Path) -> None:
+    path = tmp_path / "error.log"
+    assert not set_aside(path, 5) and size(path) == 0
+    path.write_bytes(b"12345")
+    assert not set_aside(path, 5) and size(path) == 5
+    path.write_bytes(b"123456")
+    assert set_aside(path, 5) and not path.exists()
+    assert (tmp_path / "error.log.1").read_bytes() == b"123456"
+
+
+def test_the_end_of_a_log_is_read_from_a_mark_on_and_through_no_link(tmp_path: Path) -> None:
+    path = tmp_path / "error.log"
+    assert tail(path) == ""
+    path.write_bytes(b"before" + b"x" * 20_000 + b"\xffend")
+    assert tail(path).endswith("\N{REPLACEMENT CHARACTER}end") and len(tail(path)) == 16384
+    assert tail(path, path.stat().st_size - 3) == "end"
+    (tmp_path / "link.log").symlink_to(path)
+    assert tail(tmp_path / "link.log") == ""
