@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from contextlib import closing
 
 from appliance.model import Role
 from appliance.schema.instances import CreateInstance
@@ -23,7 +24,10 @@ class Place:
 
     def dump(self) -> list[str]:
         """All that the database holds."""
-        with sqlite3.connect(f"file:{self.box.context.home.database}?mode=ro", uri=True) as connection:
+        with (
+            closing(sqlite3.connect(f"file:{self.box.context.home.database}?mode=ro", uri=True)) as connection,
+            connection,
+        ):
             try:
                 return list(connection.iterdump())
             finally:

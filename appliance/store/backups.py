@@ -51,7 +51,7 @@ class Plan(Struct, frozen=True):
 
 
 def every(tx: Tx) -> list[BackupRow]:
-    """All that are known, oldest first."""
+    """All that are known, in the order in which they were made: a clock that jumped tells another one."""
     kept = box.get(tx, _LIST)
     return [] if kept is None else msgspec.json.decode(kept, type=list[BackupRow])
 
@@ -62,9 +62,10 @@ def get(tx: Tx, backup_id: str) -> BackupRow | None:
 
 
 def put(tx: Tx, row: BackupRow) -> None:
-    """Add it, or replace the one with its id."""
-    rows = [each for each in every(tx) if each.id != row.id]
-    rows = sorted([*rows, row], key=lambda each: each.made_at)[-MOST:]
+    """Add it as the last one made, or put it in place of the one with its id."""
+    rows = every(tx)
+    known = any(each.id == row.id for each in rows)
+    rows = [row if each.id == row.id else each for each in rows] if known else [*rows, row][-MOST:]
     box.put(tx, _LIST, msgspec.json.encode(rows).decode())
 
 

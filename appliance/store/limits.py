@@ -9,8 +9,7 @@ from msgspec import Struct
 from sqlalchemy import bindparam, delete, insert, select
 
 from appliance.store.engine import Tx
-from appliance.store.limit_tables import device_leases, instance_limits
-from appliance.store.tables import instance_types, instances
+from appliance.store.tables import device_leases, instance_limits, instance_types, instances
 from appliance.store.values import from_json, to_json
 
 _l, _d, _i = instance_limits.c, device_leases.c, instances.c

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -136,7 +137,7 @@ def no_litter(world: World, before: Baseline) -> str:
 
 def database(home: Path) -> str:
     """The database is sound; asked when the box is down."""
-    with sqlite3.connect(f"file:{home / 'state' / 'weir.db'}?mode=ro", uri=True) as db:
+    with closing(sqlite3.connect(f"file:{home / 'state' / 'weir.db'}?mode=ro", uri=True)) as db, db:
         sound = [row[0] for row in db.execute("PRAGMA integrity_check")]
         loose = db.execute("PRAGMA foreign_key_check").fetchall()
     db.close()

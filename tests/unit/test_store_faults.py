@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -62,7 +63,7 @@ def test_every_acknowledged_write_survives_a_kill(tmp_path: Path) -> None:
             child.send_signal(signal.SIGKILL)
             child.wait(10)
         lines = acknowledged.read_text().split("\n")[:-1]  # the last may be half a line
-        with sqlite3.connect(database) as raw:
+        with closing(sqlite3.connect(database)) as raw, raw:
             kept = {key for (key,) in raw.execute("SELECT key FROM box WHERE length(value) = 5000")}
             assert raw.execute("PRAGMA integrity_check").fetchone() == ("ok",)
             raw.execute("DELETE FROM box")

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -21,12 +22,7 @@ import appliance
 from appliance.auth.secrets import open_box
 from appliance.errors import Internal, Unavailable
 from appliance.events import Bus
-from appliance.store import (
-    limit_tables,  # noqa: F401 - so that the metadata has them
-    migrate,
-    migrations,
-    schema_version,
-)
+from appliance.store import migrate, migrations, schema_version
 from appliance.store.engine import Store
 from appliance.store.migrate import ensure_schema
 from appliance.store.tables import metadata
@@ -45,7 +41,7 @@ def test_a_new_database_is_made_private_and_complete(tmp_path: Path) -> None:
 
 
 def test_the_migrations_make_what_the_tables_say(tmp_path: Path) -> None:
-    """A change of tables.py needs a migration."""
+    """A change of store/tables/ needs a migration."""
     database = fresh_database(tmp_path / "weir.db")
     engine = sqlalchemy.create_engine(f"sqlite:///{database}")
     with engine.connect() as connection:
@@ -212,7 +208,7 @@ def upgrade():
 
 
 def _with_a_keepsake(database: Path) -> Path:
-    with sqlite3.connect(fresh_database(database)) as raw:
+    with closing(sqlite3.connect(fresh_database(database))) as raw, raw:
         raw.execute("INSERT INTO box VALUES ('keepsake', 'kept')")
     raw.close()
     return database
@@ -235,6 +231,6 @@ def _version(database: Path) -> str | None:
 
 
 def _set_version(database: Path, version: str) -> None:
-    with sqlite3.connect(database) as raw:
+    with closing(sqlite3.connect(database)) as raw, raw:
         raw.execute("UPDATE alembic_version SET version_num = ?", (version,))
     raw.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ def _of_the_first_release(path: Path) -> None:
     config.set_main_option("script_location", str(Path(migrations.__file__).parent))
     config.attributes["database"] = path
     command.upgrade(config, "0001")
-    with sqlite3.connect(path) as raw:
+    with closing(sqlite3.connect(path)) as raw, raw:
         for table, given in ROWS:
             _insert(raw, table, given)
     raw.close()

@@ -1,6 +1,6 @@
 """The first schema.
 
-Written out instead of taken from `tables.py`: this is what databases of the first release have, whatever comes later.
+Written out instead of taken from `tables`: this is what databases of the first release have, whatever comes later.
 """
 
 from __future__ import annotations
