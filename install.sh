@@ -85,13 +85,25 @@ from_bundle() { # it is unpacked, compared with its list, and installs itself: o
   trap 'rm -rf "'"$unpacked"'"' EXIT
   tar -xf "$offline" -C "$unpacked" --no-same-owner || die "$offline is no bundle, or it is cut short"
   [ -e "$unpacked/bundle" ] || die "$offline is no bundle of Weir"
-  (cd "$unpacked" && sha256sum --check --quiet --strict SHA256SUMS) || die "$offline is damaged: see above" "Copy it again."
+  as_listed "$unpacked" || die "$offline is damaged: see above" "Copy it again."
   [ -z "$dry" ] || again+=(--dry-run)
   [ -z "$answers" ] || again+=(--answers "$answers")
   bash "$unpacked/install.sh" "${again[@]}" || code=$?
   rm -rf "$unpacked"
   trap - EXIT
   exit $code
+}
+
+as_listed() { # DIRECTORY: exactly the files of its list, each as it was when the list was made
+  local unlisted
+  (cd "$1" && sha256sum --check --quiet --strict SHA256SUMS) || return 1
+  [ "$(sha256sum <"$1/SHA256SUMS" | cut -c1-64)" = "$(sed -n 's/^fingerprint=//p' "$1/bundle")" ] || {
+    echo "SHA256SUMS is not the list that the bundle was made with" >&2
+    return 1
+  }
+  unlisted=$(cd "$1" && find . -mindepth 1 ! -type d ! -path ./bundle ! -path ./SHA256SUMS -printf '%P\n' | LC_ALL=C sort |
+    LC_ALL=C comm -23 - <(cut -c67- SHA256SUMS | LC_ALL=C sort))
+  [ -z "$unlisted" ] || { printf 'not in its list: %s\n' "$unlisted" >&2; return 1; }
 }
 
 options "$@"
@@ -109,6 +121,7 @@ install_all() {
   check_machine
   open_bundle
   alone
+  end_interrupted
   name_release
   packages
   release

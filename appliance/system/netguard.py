@@ -6,7 +6,6 @@ Needs root and the program nft. The table has the box's own name, so that boxes 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 import os
 import shutil
@@ -15,8 +14,11 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from appliance.system.ending import ended
+
 SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
 NFT_S = 10.0
+_OPENS = "tcp flags syn / syn,ack"
 
 
 class Ports(Struct, frozen=True):
@@ -37,6 +39,7 @@ def table_of(home: Path) -> str:
 
 def rules(table: str, ports: Sequence[Ports]) -> str:
     """The whole table as nft reads it; read again it replaces itself in one step. Pure."""
+    # Only what opens a connection: the answers to this machine's own may come to a port that lies in a range.
     listed = ", ".join(f"{each.first}-{each.last}" for each in ports)
     return (
         f"add table inet {table}\n"
@@ -44,7 +47,7 @@ def rules(table: str, ports: Sequence[Ports]) -> str:
         f"table inet {table} {{\n"
         "  chain input {\n"
         "    type filter hook input priority -10; policy accept;\n"
-        f'    iifname != "lo" tcp dport {{ {listed} }} counter drop\n'
+        f'    iifname != "lo" tcp dport {{ {listed} }} {_OPENS} counter drop\n'
         "  }\n"
         "}\n"
     )
@@ -53,7 +56,7 @@ def rules(table: str, ports: Sequence[Ports]) -> str:
 async def ensure(table: str, ports: Sequence[Ports]) -> None:
     """See to it that the table is there and says this. Raises GuardFailed."""
     shown = await _nft("list", "table", "inet", table, missing_is_fine=True)
-    if all(f"{each.first}-{each.last}" in shown for each in ports):
+    if "syn" in shown and all(f"{each.first}-{each.last}" in shown for each in ports):
         return
     await _nft("-f", "-", given=rules(table, ports))
 
@@ -82,10 +85,7 @@ async def _nft(*arguments: str, given: str = "", missing_is_fine: bool = False) 
     except TimeoutError as error:
         raise GuardFailed(f"nft did not end within {NFT_S:.0f} s") from error
     finally:
-        if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
+        await ended(process)
     if process.returncode != 0 and not missing_is_fine:
         lines = complaint.decode(errors="replace").strip().splitlines()
         raise GuardFailed(f"nft refuses: {lines[0] if lines else process.returncode}")

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from appliance.config import INSTALLED, Home
@@ -31,8 +32,11 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(required=True)
     switch = verbs.add_parser("switch", help="use another installed release (root)")
     switch.add_argument("release", help="its name below /opt/weir/releases")
+    switch.add_argument("--locked", action="store_true", help="whoever starts this holds the lock of install.sh")
     switch.set_defaults(run=_switch)
-    verbs.add_parser("resume", help="end an interrupted upgrade (root, at boot)").set_defaults(run=_resume)
+    resume = verbs.add_parser("resume", help="end an interrupted upgrade (root, at boot)")
+    resume.add_argument("--locked", action="store_true", help="as above")
+    resume.set_defaults(run=_resume)
     verbs.add_parser("tidy", help="remove old releases (root)").set_defaults(run=_tidy)
     listed = verbs.add_parser("list", help="the installed releases")
     listed.add_argument("--json", action="store_true")
@@ -55,26 +59,43 @@ def _switch(home: Home, arguments: argparse.Namespace) -> None:
     from appliance.upgrade.releases import Releases
     from appliance.upgrade.switch import Switch
 
-    # A connection that breaks must not leave the box between two releases.
-    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGPIPE):
-        signal.signal(number, signal.SIG_IGN)
+    _go_on_alone()
     releases = Releases()
-    Switch(home, releases, _say).to(releases.named(arguments.release))
+    with nullcontext() if arguments.locked else releases.alone():
+        Switch(home, releases, _say).to(releases.named(arguments.release))
 
 
-def _resume(home: Home, _: argparse.Namespace) -> None:
+def _resume(home: Home, arguments: argparse.Namespace) -> None:
     from appliance.upgrade.releases import Releases
     from appliance.upgrade.switch import Switch
 
-    if said := Switch(home, Releases(), _say).resume():
-        _say(said)
+    _go_on_alone()
+    releases = Releases()
+    with nullcontext() if arguments.locked else releases.alone():
+        if said := Switch(home, releases, _say).resume():
+            _say(said)
+
+
+def _go_on_alone() -> None:
+    """A connection that breaks must not leave the box between two releases."""
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGPIPE):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _tidy(_: Home, __: argparse.Namespace) -> None:
+    from appliance.errors import Unavailable
+    from appliance.upgrade.leftovers import Leftovers
     from appliance.upgrade.releases import Releases
 
-    for name in Releases().tidy():
-        _say(f"removed the release {name}")
+    for name in Leftovers().tidy():
+        _say(f"removed the limits of the instance {name}, which is gone")
+    releases = Releases()
+    try:
+        with releases.alone(wait_s=0):
+            for name in releases.tidy():
+                _say(f"removed the release {name}")
+    except Unavailable as error:  # an upgrade is under way: tomorrow
+        _say(f"no old release is removed: {error.message}")
 
 
 def _list(_: Home, arguments: argparse.Namespace) -> None:
@@ -112,9 +133,15 @@ def _rehearse(home: Home, _: argparse.Namespace) -> None:
 def _restore(home: Home, arguments: argparse.Namespace) -> None:
     from appliance.upgrade import database
 
-    copy: Path | None = database.restore(home, arguments.schema, arguments.since)
-    if copy is not None:
-        _say(f"the database is as it was: {copy.name}")
+    done = database.restore(home, arguments.schema, arguments.since)
+    if done is None:
+        return
+    copy, note = done
+    _say(f"the database is as it was: {copy.name}")
+    if note.carried:
+        _say(f"with what was deployed since in {', '.join(note.carried)}")
+    if not note.whole:
+        _say("other changes were made since; they are set aside: weir problems")
 
 
 def _say(line: str) -> None:

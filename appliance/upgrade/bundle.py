@@ -2,8 +2,9 @@
 
 A tar archive of `install.sh`, `systemd/`, `constraints.txt`, `wheels/` (Weir, its Python packages, Node.js), `npm/` (a
 cache of npm with Node-RED and the chosen packages of palettes), perhaps `debs/`, and two lists: `bundle` says what it
-is for, `SHA256SUMS` what is in it. It is for one processor and one version of Python: those of the machine it is made
-on.
+is for, `SHA256SUMS` what is in it: a file that is not listed, or not as listed, keeps the bundle from being used. It is
+not signed: its own SHA-256, which `make` says, is what to compare where others have carried it. It is for one processor
+and one version of Python: those of the machine it is made on.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ def make(target: Path, palette: Sequence[str], *, debian: bool, say: Say) -> Non
             _debian(origin, inside / "debs")
         for name in ("install.sh", "constraints.txt"):
             shutil.copy2(origin / name, inside / name)
-        shutil.copytree(origin / "systemd", inside / "systemd")
+        shutil.copytree(origin / "systemd", inside / "systemd", ignore=shutil.ignore_patterns("__pycache__"))
         _describe(inside, version, palette)
         say("writing")
         beside = target.with_name(f".{target.name}.part")
@@ -68,6 +69,7 @@ def make(target: Path, palette: Sequence[str], *, debian: bool, say: Say) -> Non
             with tarfile.open(beside, "w") as archive:
                 archive.add(inside, arcname=".")
             beside.replace(target)
+            say(f"SHA-256 {_sum(target)}")
         finally:
             beside.unlink(missing_ok=True)
 
@@ -153,7 +155,7 @@ def _priorities(shown: str) -> list[tuple[str, str]]:
 
 
 def _describe(inside: Path, version: str, palette: Sequence[str]) -> None:
-    files = sorted(path for path in inside.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    files = sorted(path for path in inside.rglob("*") if path.is_file())
     sums = "".join(f"{_sum(path)}  {path.relative_to(inside)}\n" for path in files)
     (inside / "SHA256SUMS").write_text(sums)
     lines = {

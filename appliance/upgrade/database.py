@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import sqlite3
+from datetime import UTC, datetime
 from pathlib import Path
+
+import msgspec
 
 from appliance.config import Home
 from appliance.errors import Internal, NotFound, Unavailable
+from appliance.services.health.taken_back import PATTERN, TakenBack, read_note
 from appliance.store.migrate import ensure_schema
 from appliance.store.schema_version import stored
-from appliance.system.files import sync_directory
+from appliance.system.files import sync_directory, write_atomic
+from appliance.upgrade.carry import carry
+
+SET_ASIDE_KEPT = 3
 
 
 def schema(home: Home) -> str:
@@ -53,11 +61,12 @@ def rehearse(home: Home) -> str:
             left.unlink()
 
 
-def restore(home: Home, before: str, since: float) -> Path | None:
-    """Put back the copy with the schema `before` that was made at the migration, after `since` (seconds since 1970).
+def restore(home: Home, before: str, since: float) -> tuple[Path, TakenBack] | None:
+    """Put back the copy with the schema `before` that was made at the migration, after `since` (seconds since 1970),
+    with the deploys that were acknowledged after it.
 
-    Nothing runs on the database. What it replaces is kept in `backups/`. Returns the copy that was put back, None when
-    the database has that schema still. Raises NotFound when there is no such copy.
+    Nothing runs on the database. What it replaces is kept in `backups/`, with a note. Returns the copy that was put
+    back and the note, None when the database has that schema still. Raises NotFound when there is no such copy.
     """
     if schema(home) == before:
         return None
@@ -69,19 +78,41 @@ def restore(home: Home, before: str, since: float) -> Path | None:
     copy = max(found, key=lambda each: each.stat().st_mtime)
     with contextlib.closing(sqlite3.connect(home.database)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    beside = home.database.with_name("weir.db.restored")
-    beside.write_bytes(copy.read_bytes())
-    beside.chmod(0o600)
-    with beside.open("rb") as stream:
-        os.fsync(stream.fileno())
-    for suffix in ("-wal", "-shm"):  # what was in there is in the file since the checkpoint
-        Path(f"{home.database}{suffix}").unlink(missing_ok=True)
-    failed = backups / "weir-failed-upgrade.db"
+    now = datetime.now(UTC)
+    failed = backups / f"weir-failed-upgrade-{now:%Y%m%dT%H%M%SZ}.db"
+    beside, note = _with_deploys(home, copy, failed, int(now.timestamp() * 1000))
+    write_atomic(failed.with_suffix(".json"), msgspec.json.encode(note), 0o600)
     failed.unlink(missing_ok=True)
     failed.hardlink_to(home.database)  # at every moment one whole database has the name
+    sync_directory(backups)
+    for suffix in ("-wal", "-shm"):  # what was in there is in the file since the checkpoint
+        Path(f"{home.database}{suffix}").unlink(missing_ok=True)
     beside.replace(home.database)
     sync_directory(home.database.parent)
-    return copy
+    _drop_oldest(backups)
+    return copy, note
+
+
+def _drop_oldest(backups: Path) -> None:
+    """Of the databases that were set aside those that nobody has to look into go, but for the last."""
+    for old in sorted(backups.glob(PATTERN))[:-SET_ASIDE_KEPT]:
+        if read_note(old).whole:
+            old.unlink()
+            old.with_suffix(".json").unlink(missing_ok=True)
+
+
+def _with_deploys(home: Home, copy: Path, failed: Path, at_ms: int) -> tuple[Path, TakenBack]:
+    """The database to put back, whole and on the disk, under a name of its own beside the one in use."""
+    beside = home.database.with_name("weir.db.restored")
+    _remove(beside)
+    beside.touch(0o600)
+    shutil.copyfile(copy, beside)
+    note = carry(home.database, beside, failed.with_suffix(""), at_ms)
+    with contextlib.closing(_open(beside)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    with beside.open("rb") as stream:
+        os.fsync(stream.fileno())
+    return beside, note
 
 
 def _open(path: Path) -> sqlite3.Connection:

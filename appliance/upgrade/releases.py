@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 
-from appliance.errors import Invalid
+from appliance.errors import Invalid, Unavailable
 from appliance.system.files import sync_directory, write_atomic
 
 ROOT = Path("/opt/weir")
+LOCK = Path("/run/weir-install.lock")  # as in install.sh
+LOCK_S = 900.0
 KEPT = 2  # beside the one in use, of those that nothing runs from
 _NAME = re.compile(r"[0-9][0-9A-Za-z.+]{0,30}-[0-9a-f]{8}")
 
@@ -31,8 +37,9 @@ class Journal(Struct, frozen=True):
 class Releases:
     """All paths below `root`, which only root may write."""
 
-    def __init__(self, root: Path = ROOT) -> None:
+    def __init__(self, root: Path = ROOT, lock: Path = LOCK) -> None:
         self.root = root
+        self._lock = lock
         self.current = root / "current"
         self.previous = root / "previous"
         self._journal = root / "upgrade.json"
@@ -62,7 +69,9 @@ class Releases:
         _link(self.current, release)
 
     def begin(self, journal: Journal) -> None:
-        """Note that an upgrade is under way, for whoever comes after a power cut. Raises OSError."""
+        """Note that an upgrade is under way, for whoever comes after a power cut: he uses the program of `previous`,
+        which is the release that works from here on. Raises OSError, Invalid."""
+        _link(self.previous, self.named(journal.before))
         write_atomic(self._journal, msgspec.json.encode(journal), 0o600)
 
     def begun(self) -> Journal | None:
@@ -77,6 +86,34 @@ class Releases:
         self._journal.unlink(missing_ok=True)
         sync_directory(self.root)
 
+    @contextmanager
+    def alone(self, *, wait_s: float = LOCK_S) -> Iterator[None]:
+        """The lock of `install.sh`: one of all that change releases at a time. Raises Unavailable after `wait_s`.
+
+        Who is killed frees it. Not to be asked for by what `install.sh` starts while it holds it.
+        """
+        try:  # to read: housekeeping can write nothing in /run
+            fd = os.open(self._lock, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+        except OSError as error:
+            raise Unavailable(
+                f"the lock {self._lock} can't be opened: {error.strerror}",
+                code="upgrade_busy",
+                hint="Type: systemd-tmpfiles --create",
+            ) from error
+        try:
+            deadline = time.monotonic() + wait_s
+            while not _locked(fd):
+                if time.monotonic() >= deadline:
+                    raise Unavailable(
+                        "an install.sh or another upgrade runs on this machine",
+                        code="upgrade_busy",
+                        hint="Let it end first.",
+                    )
+                time.sleep(0.2)
+            yield
+        finally:
+            os.close(fd)
+
     def tidy(self) -> list[str]:
         """Remove old releases that nothing runs from; the names of those that went."""
         wanted = {self.in_use(), self.previous.resolve() if self.previous.exists() else None}
@@ -89,6 +126,14 @@ class Releases:
             (each / "release.json").unlink()  # first: half a release is none
             shutil.rmtree(each, ignore_errors=True)
         return [each.name for each in gone]
+
+
+def _locked(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _link(link: Path, target: Path) -> None:

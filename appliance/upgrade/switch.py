@@ -52,7 +52,12 @@ class Switch:
     def to(self, release: Path) -> None:
         """Use `release` from now on. Raises WeirError when it does not hold; then the one before is in use again, with
         the database as it was."""
+        said = self.resume()  # one that was killed: nobody has judged what is in use
         before = self._releases.in_use()
+        if said:
+            self._say(said)
+            if before == release:
+                return
         if before is None or before == release:
             raise Unavailable("there is nothing to switch from", hint="Run install.sh.")
         self._say(f"trying the migration of the database on a copy, with {release.name}")

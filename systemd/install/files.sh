@@ -38,6 +38,8 @@ system_files() {
     note /usr/local/bin/weir
     ln -sfn $CURRENT/bin/weir /usr/local/bin/weir
   fi
+  # Made at each boot; by us when an installation was cut off before it came to that.
+  if [ -z "$changed$dry" ] && [ ! -d /run/weir ]; then systemd-tmpfiles --create /etc/tmpfiles.d/weir.conf; fi
   [ -n "$changed" ] || { say "     all in place"; return 0; }
   done_now "placed$changed"
   systemctl daemon-reload

@@ -3,6 +3,7 @@
 
 uninstall() {
   [ "$(id -u)" = 0 ] || die "this must run as root" "Type: sudo $0 --uninstall"
+  [ -z "$purge" ] || no_foreign_disk
   alone
   step "stopping Weir and its instances"
   if changes "stop all units of Weir"; then stop_all; fi
@@ -66,7 +67,37 @@ purge_all() {
     fi
   fi
   [ ! -e $OWN_RECORD ] || remove_accounts <$OWN_RECORD
-  rm -rf $HOME_DIR $ETC /var/lib/private/weir-instances /var/lib/weir-instances /var/lib/systemd/timers/stamp-weir-*
+  no_foreign_disk # once more: much time has passed
+  local data
+  for data in "${DATA[@]}"; do remove_data "$data"; done
+  rm -f /var/lib/systemd/timers/stamp-weir-*
+}
+
+DATA=("$HOME_DIR" "$ETC" /var/lib/private/weir-instances /var/lib/weir-instances)
+
+# What is mounted below is somebody's: a disk for backups, or a folder of elsewhere, which rm would take for our own.
+no_foreign_disk() {
+  local found
+  found=$(mounted_below "${DATA[@]}")
+  [ -z "$found" ] || die "something is mounted below Weir's data, and --purge would empty it: $(tr '\n' ' ' <<<"$found")" \
+    "Unmount it first (umount, and its line in /etc/fstab); what is on it stays. Nothing was removed."
+}
+
+mounted_below() { # DIRECTORY...: mount points in them, not themselves
+  local point data
+  while read -r _ _ _ _ point _; do
+    point=$(printf '%b' "$point") # spaces are written as \040
+    for data in "$@"; do [[ $point != "$data"/* ]] || printf '%s\n' "$point"; done
+  done </proc/self/mountinfo
+}
+
+remove_data() { # a disk of its own that is mounted there is emptied, and stays
+  if mountpoint -q "$1"; then
+    find "$1" -xdev -mindepth 1 -delete
+    say "     $1 is a mounted disk: it is empty now"
+  else
+    rm -rf --one-file-system "$1"
+  fi
 }
 
 remove_accounts() { # names on standard input

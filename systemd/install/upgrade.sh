@@ -1,10 +1,23 @@
 # shellcheck shell=bash
 # A part of install.sh. From one release to the next.
 
+end_interrupted() { # one that was killed before it was judged: first that comes to its end, as it would at a boot
+  [ -e $OPT/upgrade.json ] || return 0
+  step "the upgrade that was interrupted"
+  changes "look whether it holds, and go back when it does not" || return 0
+  local known code=0
+  known=$(readlink -e $OPT/previous || readlink -e $CURRENT) || die "no release in $OPT can be run to bring it to its end"
+  resume "$known" --locked || code=$?
+  if [ $code = 2 ]; then code=0; resume "$known" || code=$?; fi # a release from before there was that word
+  [ $code = 0 ] || die "it could not be brought to its end; see above" "Nothing else was changed. Type: weir doctor"
+}
+
+resume() { "$1/bin/python" -I -m appliance.upgrade resume "${@:2}" 2>&1 | sed 's/^/     /'; }
+
 upgrade() { # the part that can go back: by the new release's own program
   step "upgrade from $(basename "$(readlink -f $CURRENT)")"
   changes "try the new release, and go back when it does not hold" || return 0
-  "$RELEASE/bin/python" -I -m appliance.upgrade switch "$(basename "$RELEASE")" | sed 's/^/     /' ||
+  "$RELEASE/bin/python" -I -m appliance.upgrade switch "$(basename "$RELEASE")" --locked | sed 's/^/     /' ||
     die "the box runs on as before; see above"
   done_now "upgraded to $(basename "$RELEASE")"
   wait_ready

@@ -5,11 +5,19 @@ from __future__ import annotations
 import json
 import time
 from typing import Any
+from urllib.parse import urlsplit
 
+import httpx
+
+from tests.system.box import editor_token
+from tests.system.deployer import Deployer, origin
 from tests.system.fresh_box import FreshBox
 
 SOURCE = "/root/weir"
 RELEASES = "/opt/weir/releases"
+SEEN = (
+    "date; uptime; ip -br address; ss -ltnp; weir status; weir problems; journalctl -u 'weir*' -n 60 --no-pager -o cat"
+)
 
 
 def install(machine: FreshBox, options: str = "", *, check: bool = True, timeout_s: float = 900) -> str:
@@ -39,3 +47,22 @@ def wait_running(machine: FreshBox, name: str, timeout_s: float = 90) -> dict[st
 def in_use(machine: FreshBox) -> str:
     """The name of the release that the box uses."""
     return machine.run("basename $(readlink -f /opt/weir/current)").strip()
+
+
+def stored_number(machine: FreshBox) -> int:
+    """The number of the deploy that is in Weir's database."""
+    flows = json.loads(machine.run("weir instance flows first --json"))["flows"]
+    labels = [node["label"] for node in flows if node["type"] == "tab"]
+    return int(labels[0].split()[1]) if labels and labels[0].startswith("deploy ") else 0
+
+
+def deployer_on(machine: FreshBox, url: str, password: str, last: int = 0) -> Deployer:
+    """Somebody who deploys to the instance at `url`, logged in through the front door, from the number `last` on."""
+    host = machine.address
+    editor = f"https://{host}:{urlsplit(url).port}"
+    platform = origin(str(status(machine)["appliance"]["url"]), host)
+    try:
+        token = editor_token(platform, editor, "admin", password)
+    except httpx.HTTPError as error:
+        raise AssertionError(f"{error!r} at {error.request.url}\n{machine.run(SEEN, check=False)}") from error
+    return Deployer(editor, token, max(last, stored_number(machine)))

@@ -65,9 +65,11 @@ def test_answers_that_are_none_are_named_by_their_line(machine: FreshBox) -> Non
 
 
 def test_an_interrupted_install_is_finished_by_the_next(machine: FreshBox) -> None:
-    for seconds in (3, 6, 30):  # in the middle of Debian's packages, and of Python's
-        machine.run(f"timeout -s KILL {seconds} bash {SOURCE}/install.sh >/dev/null 2>&1", check=False)
     machine.run("printf 'instance=plant\\nteam=Halle 4\\n' >/root/answers")
+    for seconds in (3, 6, 30):  # in the middle of Debian's packages, of Python's, of Node-RED's
+        machine.run(
+            f"timeout -s KILL {seconds} bash {SOURCE}/install.sh --answers /root/answers >/dev/null 2>&1", check=False
+        )
     begun = time.monotonic()
     said = install(machine, "--answers /root/answers")
     print(f"\ninstall after three interruptions: {time.monotonic() - begun:.0f} s")
@@ -172,6 +174,13 @@ def test_taken_away_the_data_stays_and_purged_the_machine_is_as_before(machine: 
     assert machine.run("pgrep -u _weir; pgrep -f [w]eir-launcher@; true") == ""
     assert len(machine.run("ls -d /var/lib/weir/state/weir.db /etc/weir/config.toml").split()) == 2
     assert machine.run("ls -d /opt/weir /usr/local/bin/weir /etc/systemd/system/weir* 2>/dev/null; true") == ""
+    # A folder of the machine's own, mounted where backups go: rm would take it for Weir's, of the same disk as it is.
+    machine.run("mkdir -p /srv/theirs /var/lib/weir/backups && touch /srv/theirs/file")
+    machine.run("mount --bind /srv/theirs /var/lib/weir/backups")
+    said = install(machine, "--uninstall --purge", check=False)
+    assert "mounted below Weir's data" in said and "/var/lib/weir/backups" in said
+    assert machine.run("ls /srv/theirs/file /var/lib/weir/state/weir.db").split() != []
+    machine.run("umount /var/lib/weir/backups && rm -r /srv/theirs")
     said = install(machine, "--uninstall --purge")
     assert "with all its data" in said
     assert machine.run("dpkg-query -W | sort | diff /root/packages - || true") == ""

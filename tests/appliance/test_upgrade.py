@@ -9,7 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.appliance.machine import RELEASES, SOURCE, in_use, install, status, wait_running
+from tests.appliance.machine import (
+    RELEASES,
+    SOURCE,
+    deployer_on,
+    in_use,
+    install,
+    status,
+    stored_number,
+    wait_running,
+)
 from tests.system.fresh_box import FreshBox
 
 pytestmark = [pytest.mark.appliance, pytest.mark.timeout(1800)]
@@ -73,7 +82,7 @@ def test_a_release_that_does_not_start_is_taken_back(machine: FreshBox) -> None:
     assert status(machine)["appliance"]["pid"] > 0
 
 
-def test_a_release_that_changed_the_database_is_taken_back_with_it(machine: FreshBox) -> None:
+def test_a_release_that_changed_the_database_is_taken_back_with_it_but_for_deploys(machine: FreshBox) -> None:
     before, was = pids(machine), in_use(machine)
     versions = "appliance/store/migrations/versions"
     head = machine.run(f"ls {SOURCE}/{versions} | grep -oE '^v[0-9]{{4}}' | sort | tail -n 1").strip()[1:]
@@ -87,10 +96,18 @@ def test_a_release_that_changed_the_database_is_taken_back_with_it(machine: Fres
         "0.1.3",
         f'sed -i "/{BROKEN}/d; s/^    ready.clear(home)/    {late}\\n    ready.clear(home)/" appliance/main.py',
     )
+    deployer = deployer_on(machine, str(wait_running(machine, "first")["url"]), first_password(machine))
+    deployer.start()
     said = install(machine, check=False)
+    deployer.done.set()
+    deployer.join(15)
     assert "the database is as it was" in said and f"going back to {was}" in said, said
+    assert "with what was deployed since in first" in said, said
+    assert deployer.acknowledged > 10
+    eventually_stored(machine, deployer.acknowledged)
+    print(f"\n{deployer.acknowledged} deploys acknowledged before, in and after the upgrade; the last one is there")
     assert in_use(machine) == was and pids(machine) == before
-    assert machine.run("ls /var/lib/weir/state/backups/weir-failed-upgrade.db") != ""
+    assert machine.run("ls /var/lib/weir/state/backups/weir-failed-upgrade-*.db") != ""
     tables = "import sqlite3; print(sqlite3.connect('/var/lib/weir/state/weir.db').execute("
     tables += "'SELECT version_num FROM alembic_version').fetchone()[0])"
     assert machine.run(f'python3 -c "{tables}"').strip() == head
@@ -106,11 +123,42 @@ def test_a_power_cut_in_an_upgrade_ends_with_the_release_that_works(machine: Fre
     )
     machine.tool("kill")
     machine.tool("boot", check=False)
-    deadline = time.monotonic() + 180
-    while machine.run("ls /opt/weir/upgrade.json 2>/dev/null; true") and time.monotonic() < deadline:
-        time.sleep(1)
+    wait_ended(machine)
     assert in_use(machine) == was
     wait_running(machine, "first")
+
+
+def test_an_upgrade_cut_before_the_switch_and_one_that_was_killed_come_to_their_end(machine: FreshBox) -> None:
+    was = in_use(machine)
+    other = next(each for each in machine.run(f"ls {RELEASES}").split() if each.startswith("0.1.0-"))
+    begun = "from appliance.upgrade.releases import Journal, Releases; import time; Releases().begin(Journal("
+    begun += f"before='{was}', after='{other}', schema='{head_of(machine)}', began_at=time.time()))"
+    machine.run(f'rm -f /opt/weir/previous; /opt/weir/current/bin/python -I -c "{begun}"; sync')
+    machine.tool("kill")
+    machine.tool("boot", check=False)
+    wait_ended(machine)
+    assert in_use(machine) == was
+    wait_running(machine, "first")
+    # Killed while it is judged, and nothing boots: whoever changes the release next finds it.
+    machine.run(
+        f"setsid weir upgrade {other} >/root/killed 2>&1 & "
+        f"while [ $(basename $(readlink -f /opt/weir/current)) != {other} ]; do sleep 0.1; done; "
+        "pkill -KILL -f '[a]ppliance.upgrade switch'; ls /opt/weir/upgrade.json",
+        timeout_s=120,
+    )
+    said = machine.run(f"weir upgrade {was} 2>&1", timeout_s=400)
+    assert f"the upgrade to {other} holds" in said or f"{was} is in use again" in said, said
+    assert in_use(machine) == was and machine.run("ls /opt/weir/upgrade.json 2>/dev/null; true") == ""
+
+
+def test_of_all_that_change_releases_one_waits_for_the_other(machine: FreshBox) -> None:
+    was = in_use(machine)
+    said = machine.run(
+        "flock /run/weir-install.lock sleep 600 & holder=$!; sleep 0.2; "
+        f"timeout 3 weir upgrade {was}; echo code $?; systemctl start weir-housekeeping.service; "
+        "journalctl -u weir-housekeeping -n 5 --no-pager -o cat; kill $holder"
+    )
+    assert "code 124" in said and "no old release is removed: an install.sh or another upgrade runs" in said, said
 
 
 def test_old_releases_go_but_not_those_that_something_runs_from(machine: FreshBox) -> None:
@@ -142,6 +190,25 @@ def test_without_a_network_a_bundle_installs_a_fresh_machine(machine: FreshBox, 
         wait_running(offline, "first")
     finally:
         offline.tool("down", check=False)
+
+
+def wait_ended(machine: FreshBox) -> None:
+    """Until the boot has brought the upgrade to its end."""
+    deadline = time.monotonic() + 180
+    while machine.run("ls /opt/weir/upgrade.json 2>/dev/null; true") and time.monotonic() < deadline:
+        time.sleep(1)
+
+
+def first_password(machine: FreshBox) -> str:
+    return machine.run("cat /var/lib/weir/state/first-admin-password").strip()
+
+
+def eventually_stored(machine: FreshBox, number: int) -> None:
+    """Deploys of the moments without a service are handed in when it is back."""
+    deadline = time.monotonic() + 30
+    while stored_number(machine) < number:
+        assert time.monotonic() < deadline, f"{stored_number(machine)} of {number}: {machine.run('weir problems')}"
+        time.sleep(0.5)
 
 
 def head_of(machine: FreshBox) -> str:

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -63,31 +64,38 @@ def _guard(space: str, verb: str) -> None:
     _run("ip", "netns", "exec", space, "env", f"PYTHONPATH={ROOT}", sys.executable, "-c", PROGRAM, "weir_test", verb)
 
 
-def _reaches(space: str, address: str, port: int) -> bool:
-    code = f"import socket; socket.create_connection(('{address}', {port}), 0.5)"
+def _reaches(space: str, address: str, port: int, *, own_port: int = 0) -> bool:
+    code = f"import socket; socket.create_connection(('{address}', {port}), 0.5, ('', {own_port}))"
     done = subprocess.run(["ip", "netns", "exec", space, sys.executable, "-c", code], check=False, capture_output=True)
     return done.returncode == 0
 
 
+@contextmanager
+def _listening(space: str) -> Iterator[None]:
+    server = subprocess.Popen(["ip", "netns", "exec", space, sys.executable, "-uc", LISTEN], stdout=subprocess.PIPE)
+    assert server.stdout is not None
+    try:
+        assert server.stdout.readline()
+        yield
+    finally:
+        server.kill()
+        server.wait()
+        server.stdout.close()
+
+
 def test_guarded_ports_are_reached_from_the_machine_itself_only(spaces: tuple[str, str]) -> None:
     box, beside = spaces
-    server = subprocess.Popen(["ip", "netns", "exec", box, sys.executable, "-uc", LISTEN], stdout=subprocess.PIPE)
-    try:
-        assert server.stdout is not None and server.stdout.readline()
+    with _listening(box), _listening(beside):
         assert _reaches(beside, "10.99.0.1", 5003), "without the rule it is open"
         for _ in range(2):  # a second time changes nothing
             _guard(box, "ensure")
         assert not _reaches(beside, "10.99.0.1", 5003)
         assert _reaches(beside, "10.99.0.1", 5010), "another port is none of ours"
         assert _reaches(box, "10.99.0.1", 5003) and _reaches(box, "127.0.0.1", 5003)
+        assert _reaches(box, "10.99.0.2", 5010, own_port=6003), "answers to the box's own connections are let in"
         for _ in range(2):
             _guard(box, "remove")
         assert _reaches(beside, "10.99.0.1", 5003)
-    finally:
-        server.kill()
-        server.wait()
-        assert server.stdout is not None
-        server.stdout.close()
 
 
 def test_each_box_has_a_table_of_its_own() -> None:

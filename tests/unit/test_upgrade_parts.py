@@ -6,6 +6,7 @@ import contextlib
 import mmap
 import os
 import sqlite3
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ from appliance.upgrade import switch as upgrade
 from appliance.upgrade.bundle import make
 from appliance.upgrade.releases import Journal, Releases
 from appliance.upgrade.switch import Switch
+from tests.support import ROOT
 
 
 def release(root: Path, name: str, *, age_s: float = 0, whole: bool = True) -> Path:
@@ -67,6 +69,40 @@ def test_old_releases_go_but_those_that_are_needed(tmp_path: Path) -> None:
     assert releases.tidy() == []
 
 
+def test_the_release_that_works_is_known_before_anything_is_changed(tmp_path: Path) -> None:
+    """Cut before the switch, the first upgrade ever too: the boot ends it by the program of `previous`."""
+    first, second = release(tmp_path, "0.1.0-00000001"), release(tmp_path, "0.1.1-00000002")
+    releases = Releases(tmp_path)
+    releases.use(first)
+    assert not releases.previous.exists()
+    releases.begin(Journal(before=first.name, after=second.name, schema=HEAD, began_at=0.0))
+    assert releases.previous.resolve() == first == releases.in_use()
+    unit = (ROOT / "systemd/weir-upgrade.service").read_text()
+    assert "readlink -e /opt/weir/previous || readlink -e /opt/weir/current" in unit
+
+
+def test_one_of_all_that_change_releases_at_a_time(tmp_path: Path) -> None:
+    """As `install.sh` does: flock on the same file, which the end of its process frees."""
+    lock = tmp_path / "lock"
+    releases = Releases(tmp_path, lock)
+    other = subprocess.Popen(["flock", str(lock), "sh", "-c", "echo; read _"], stdin=-1, stdout=-1)
+    assert other.stdin is not None and other.stdout is not None
+    try:
+        other.stdout.readline()
+        with pytest.raises(Unavailable, match="another upgrade"), releases.alone(wait_s=0):
+            pass
+        other.stdin.close()
+        with releases.alone(wait_s=30):
+            assert subprocess.run(["flock", "-n", str(lock), "true"], check=False).returncode == 1
+    finally:
+        other.stdout.close()
+        other.wait(30)
+    with releases.alone(wait_s=0):
+        pass
+    with pytest.raises(Unavailable, match="can't be opened"), Releases(tmp_path, tmp_path / "no" / "lock").alone():
+        pass
+
+
 def test_a_release_that_a_process_runs_from_stays(tmp_path: Path) -> None:
     made = [release(tmp_path, f"0.1.{n}-0000000{n}", age_s=100 - n) for n in range(4)]
     (made[0] / "lib").write_bytes(b"x" * 4096)
@@ -104,10 +140,11 @@ def test_the_database_comes_back_as_it_was_before_the_migration(home: Home) -> N
     change(home.database, "UPDATE alembic_version SET version_num = '9999'")
     change(home.database, "CREATE TABLE tried (x INTEGER)")
     assert database.schema(home) == "9999"
-    assert database.restore(home, HEAD, begun) == copy
+    restored = database.restore(home, HEAD, begun)
+    assert restored is not None and restored[0] == copy and restored[1].whole
     assert database.schema(home) == HEAD
     assert database.rehearse(home) == HEAD, "it is whole"
-    assert (backups / "weir-failed-upgrade.db").exists(), "nothing is thrown away"
+    assert len(list(backups.glob("weir-failed-upgrade-*.db"))) == 1, "nothing is thrown away"
     assert database.restore(home, HEAD, begun) is None, "there is nothing more to do"
 
 
@@ -176,6 +213,23 @@ def test_nobody_s_work_of_weeks_is_taken_back_with_an_upgrade_that_was_never_jud
     assert "stays in use" in box.resume()
     assert releases.begun() is None and releases.named("0.1.1-00000002") == releases.in_use()
     assert " stop " not in (tmp_path / "programs" / "systemctl.said").read_text()
+
+
+def test_an_upgrade_that_was_killed_comes_to_its_end_before_the_next_begins(box: Switch, tmp_path: Path) -> None:
+    (tmp_path / "programs" / "setsid").write_text('#!/bin/sh\ncase "$*" in *rehearse*) echo full >&2; exit 1 ;; esac\n')
+    releases = interrupted(tmp_path, "0.1.1-00000002")  # in use, and nobody has judged it
+    with pytest.raises(Unavailable, match="rehearse"):
+        box.to(release(tmp_path, "0.1.2-00000003"))
+    assert releases.begun() is None and releases.in_use() == releases.named("0.1.0-00000001")
+
+
+def test_what_the_way_back_has_brought_need_not_be_switched_to(box: Switch, tmp_path: Path) -> None:
+    (tmp_path / "programs" / "setsid").write_text("#!/bin/sh\n")
+    releases = interrupted(tmp_path, "0.1.1-00000002")
+    box.to(releases.named("0.1.0-00000001"))
+    assert releases.begun() is None and releases.in_use() == releases.named("0.1.0-00000001")
+    with pytest.raises(Unavailable, match="nothing to switch from"):
+        box.to(releases.named("0.1.0-00000001"))
 
 
 def test_an_old_upgrade_goes_back_where_that_loses_nothing(box: Switch, tmp_path: Path) -> None:

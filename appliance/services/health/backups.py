@@ -29,7 +29,7 @@ class BackupsCheck:
         now = self._clock()
         if before_built(now) is not None:
             return []
-        last = backup_schedule.made(max(rows, key=lambda row: row.made_at) if rows else None)
+        last = backup_schedule.made(rows[-1] if rows else None)
         found = [overdue(plan, last)] if backup_schedule.overdue(plan, last, now, self._started) else []
         return [*found, *(broken(row) for row in rows[-1:] if row.verify_error)]
 

@@ -20,6 +20,7 @@ from appliance.services.health.restarts import RestartsCheck
 from appliance.services.health.stacks import BrokenStacks, MissingStacks
 from appliance.services.health.system import SystemCheck
 from appliance.services.health.system import measure as of_system
+from appliance.services.health.taken_back import TakenBackCheck
 from appliance.services.health.trouble import Check, Seconds
 from appliance.services.instances import Instances
 from appliance.services.stacks import Stacks
@@ -51,6 +52,7 @@ def health(
             RestartsCheck(home, clock),
             CertificateCheck(home, clock, context.config),
             BackupsCheck(store, clock),
+            TakenBackCheck(home.database.parent / "backups"),
             BrokenStacks(store, partial(built.wrong, home)),
             SystemCheck(uptime_s, partial(of_system, vitals.throttling, installed=home.installed)),
             *further,
