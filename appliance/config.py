@@ -96,10 +96,12 @@ class Limits(Struct, forbid_unknown_fields=True, frozen=True):
 class LauncherProgram(Struct, forbid_unknown_fields=True, frozen=True):
     """`command`: another launcher than Weir's own, which speaks the published protocol; `node` in front is the Node.js
     of the instance's stack. Empty: Weir's own. `firewall`: "nft" has Weir keep such launchers off the network, "own"
-    says that something else does."""
+    says that something else does. `logs`: on an installed box the console logs of instances lie in memory, and their
+    ends are kept at crashes and orderly ends; "disk" keeps all on the disk. From an instance's next start on."""
 
     command: list[str] = field(default_factory=list)
     firewall: Literal["nft", "own"] = "nft"
+    logs: Literal["memory", "disk"] = "memory"
 
 
 class Webhook(Struct, forbid_unknown_fields=True, frozen=True):
@@ -307,13 +309,21 @@ class Home(Struct, frozen=True):
 def load(root: Path) -> Config:
     """Read the configuration of the box at `root`.
 
-    Raises Invalid with the file, the key and the nearest known key.
+    Raises Invalid with the file, the key and the nearest known key, or with what does not go together.
     """
+    where = Home(root).configuration
     try:
-        return msgspec.convert(written(root), Config)
+        found = msgspec.convert(written(root), Config)
     except msgspec.ValidationError as error:
-        where = Home(root).configuration
         raise Invalid(f"configuration in {where}: {error}", hint="Correct the value and start again.") from error
+    if found.launcher.command and found.placer == "units":
+        # It is given its token in the environment, which a unit that others may read must not hold.
+        raise Invalid(
+            f"configuration in {where}: launcher.command needs the placer 'child'; instances of this box are units of "
+            "systemd, which Weir's own launcher alone can be started in",
+            hint="Take launcher.command out. A box that is to run it is started from a checkout: ./dev up.",
+        )
+    return found
 
 
 def written(root: Path) -> dict[str, Any]:

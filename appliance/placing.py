@@ -25,6 +25,7 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 THREADS = 4
 PLACERS = ("child", "units")
 PORTS = 1000  # instances at most
+LOGS = "/run/weir-log"  # in memory, each unit's own: TemporaryFileSystem= of weir-launcher@.service
 
 Specs = Callable[[str], Awaitable[InstanceSpec | None]]
 
@@ -85,6 +86,10 @@ class Adjusting:
     def connect(self, driver: Driver, specs: Specs) -> None:
         self._connected = driver, specs
 
+    async def lacks(self) -> str:
+        """What this box can't enforce."""
+        return await self._connected[0].lacks() if self._connected is not None else ""
+
     async def __call__(self, instance_id: str) -> str:
         """What this box can't enforce, or why it could not be done now."""
         if self._connected is None:
@@ -105,4 +110,5 @@ def launcher_program(home: Home, config: Config) -> Program:
     url = f"http://{config.listen.host}:{config.listen.port}"
     if config.launcher.command:
         return Published(tuple(config.launcher.command), env, url)
-    return Command((sys.executable, "-I", "-m", "launcher"), env, url)
+    logs = (LOGS if config.launcher.logs == "memory" else "") if config.placer == "units" else None
+    return Command((sys.executable, "-I", "-m", "launcher"), env, url, logs)

@@ -29,6 +29,7 @@ class Options(Struct, frozen=True):
     generation: int = 0
     boot_fd: int = -1
     boot_socket: str = ""  # where the ticket is asked for, in a unit of systemd
+    logs: str = ""  # a directory in memory for the console log; empty: it lies on the disk
     pace: float = 1.0
     plugins: Path = PLUGINS
 
@@ -36,6 +37,11 @@ class Options(Struct, frozen=True):
     def own(self) -> Path:
         """The launcher's own state: log segments, cached settings."""
         return self.dir / "launcher"
+
+    @property
+    def last_words(self) -> Path:
+        """The end of a console log that lies in memory."""
+        return self.own / "last-log.ndjson"
 
     @property
     def away(self) -> Path:

@@ -10,12 +10,14 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
+from launcher import last_words
 from launcher.schema import LogPageMeta
 from launcher.segments import Segments
 
@@ -26,6 +28,7 @@ SUBSCRIBER_LINES = 1000
 PAGE_LINES = 500
 TAIL_LINES = 20
 TAIL_BYTES = 32 * 1024
+KEEP_EVERY_S = 30.0
 MSG_DEPTH = 50  # lists within lists; more than that a reader with less stack than ours might not decode
 _LEVELS = {10: "fatal", 20: "error", 30: "warn", 40: "info", 50: "debug", 60: "trace", 98: "audit", 99: "metric"}
 _ENTRY_FIELDS = ("level", "type", "name", "id", "msg")
@@ -120,7 +123,11 @@ class Log:
     """All log entries of one instance. Every entry has a stamp of its own, growing even over restarts and
     when the clock steps back."""
 
-    def __init__(self, segments: Segments, source: str, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, segments: Segments, source: str, now: Callable[[], float] = time.time, kept: Path | None = None
+    ) -> None:
+        """`kept`: where the end of a log that lies in memory is kept on the disk."""
+        self._kept, self._kept_stamp, self._keep_at = kept, 0, 0.0
         self._segments = segments
         self._source = source
         self._now = now
@@ -135,6 +142,13 @@ class Log:
     def system(self, message: str) -> None:
         """An entry of the launcher itself."""
         self._add(None, {"level": "system", "msg": message})
+
+    def last_words(self, message: str) -> None:
+        """An entry of the launcher itself, with which the end of the log is worth keeping."""
+        self.system(message)
+        if time.monotonic() >= self._keep_at:  # one that ends every few seconds wears out no disk
+            self._keep_at = time.monotonic() + KEEP_EVERY_S
+            self._keep_end()
 
     def output(self, raw: bytes) -> None:
         """A line that Node-RED wrote: a JSON entry of our console handler, else plain text."""
@@ -213,7 +227,20 @@ class Log:
 
     def close(self) -> None:
         """Write what is pending to disk."""
+        self._keep_end()
         self._segments.close()
+
+    def _keep_end(self) -> None:
+        """Nothing where the log lies on the disk anyway, or where nothing was added."""
+        if self._kept is None or self._kept_stamp == self._last:
+            return
+        path, bodies, self._kept_stamp = self._kept, [line.body for line in self._ring], self._last
+
+        def write() -> None:
+            with suppress(OSError):  # a full disk: the log is in memory still
+                last_words.keep(path, bodies)
+
+        self._segments.aside(write)
 
     def _meta(self, lines: list[Line]) -> LogPageMeta:
         if not lines:

@@ -13,10 +13,11 @@ import signal
 import socket
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 import msgspec
 
-from launcher import __version__, http, orphan, strays, unit
+from launcher import __version__, http, last_words, orphan, strays, unit
 from launcher.api import Api
 from launcher.appliance import Appliance, Refused
 from launcher.catchup import catch_up
@@ -29,7 +30,7 @@ from launcher.prepare import Preparer
 from launcher.process import SpawnFailed, close_on_exec_all, reason, spawn
 from launcher.samples import EVERY_S, Samples
 from launcher.schema import BootGrant
-from launcher.segments import Segments
+from launcher.segments import AGE_S, Segments
 from launcher.spool import Spool
 from launcher.usage import Usage
 from launcher.web import Server
@@ -40,6 +41,7 @@ EXIT_REFUSED = 77  # the ticket is spent or unknown: only a new placement helps
 EXIT_PORT = 78  # the launcher's own port can't be opened
 ABSENT_S = 2.0  # an appliance that restarts is back by then; later what is kept has to do
 SILENT_S = 5.0  # the same for one that listens and does not answer
+IN_MEMORY_BYTES = 4 * 1024 * 1024  # of log; the directory itself has room for half as much again
 _TICKET_S = 10.0
 _TICKET_BYTES = 65536
 _FLUSH_S = 3.0
@@ -74,7 +76,7 @@ class _Launcher:
     def __init__(self, options: Options) -> None:
         self._options = options
         source = _source()
-        self._log = Log(Segments(options.own / "logs"), source)
+        self._log = _log_of(options, source)
         self._appliance = Appliance(options.appliance, options.instance, Spool(options.away / "reports.ndjson"))
         self._grants = GrantCache(options.away / "grant.json")
         self._grants.tidy()
@@ -264,6 +266,21 @@ class _Launcher:
 
     def _end(self) -> None:
         self._ended.set()
+
+
+def _log_of(options: Options, source: str) -> Log:
+    """On the disk, or in memory with its end kept; what was written the other way before is at its beginning."""
+    disk = options.own / "logs"
+    if not options.logs:
+        last_words.bring_back(options.last_words, disk)
+        with contextlib.suppress(OSError):
+            options.last_words.unlink(missing_ok=True)
+        return Log(Segments(disk), source)
+    memory = Path(options.logs)
+    last_words.bring_back(options.last_words, memory, disk)
+    last_words.drop_old(disk, AGE_S)
+    segments = Segments(memory, segment_bytes=IN_MEMORY_BYTES // 8, total_bytes=IN_MEMORY_BYTES)
+    return Log(segments, source, kept=options.last_words)
 
 
 def _complain(task: asyncio.Task[None]) -> None:

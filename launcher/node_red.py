@@ -299,14 +299,14 @@ class NodeRed:
 
     async def _exited(self, child: Child) -> None:
         ran_s = self._runs.ran_s()
-        self._log.system(f"Node-RED exited {child.ended}")
+        self._log.last_words(f"Node-RED exited {child.ended}")
         reason, message = self._runs.why_ended(child)
         await self._runs.forget()
         self._ended(child, reason, message, ran_s)
 
     async def _hung(self, event: Hung) -> None:
         ran_s = self._runs.ran_s()
-        self._log.system(event.message)
+        self._log.last_words(event.message)
         if await self._end_process(_HUNG_GRACE_S):
             self._ended(event.child, event.reason, event.message, ran_s)
 

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from launcher import http
+from launcher import compile_cache, http
 from launcher.appliance import TIMEOUT_S, Appliance, Refused
 from launcher.config import Options
 from launcher.crashloop import jitter
@@ -153,9 +153,16 @@ class Preparer:
         self._write_files(rendered)
         self._listen()
         note = await self._install(rendered, base, say)
-        argv, env = command(rendered, self._options, safe)
+        argv, env = command(rendered, self._cached(), safe)
         boot, root = self._boot(settings), rendered.admin_root
         return Launch(argv, {**env, **base}, boot, self._fd(), root, note, safe, self._credentials)
+
+    def _cached(self) -> Options:
+        options = self._options
+        if not options.compile_cache:
+            return options
+        cache = compile_cache.usable(options.compile_cache, options.own, os.getuid())
+        return msgspec.structs.replace(options, compile_cache=cache)
 
     async def _take_files(self, stamp: str, say: Callable[[Progress], None]) -> None:
         """Those of a backup that was restored, once. What was taken is noted, since settings of last time may name it

@@ -85,6 +85,10 @@ class Segments:
             return []
         return [entry for entry in _scan(self._path(self._files[-1]), limit_bytes) if _is_json(entry[1])]
 
+    def aside(self, work: Callable[[], None]) -> None:
+        """Have the thread do this as well, in its turn; for what a disk may refuse, which costs nothing here."""
+        self._thread.submit(work)
+
     def close(self) -> None:
         """Write what is pending and stop the thread; returns after at most a few seconds of disk time."""
         self._cancel_timer()

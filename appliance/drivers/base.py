@@ -114,6 +114,10 @@ class Driver(ABC):
     async def adjust(self, spec: InstanceSpec) -> str:
         """Have the limits of the spec hold for a launcher that lives, without placing it anew; what can't be enforced
         here, for people. Raises DriverUnavailable. The next `ensure` does the same."""
+        return await self.lacks()
+
+    async def lacks(self) -> str:
+        """Which limits can't be enforced on this box, for people; empty when all can."""
         return "this driver enforces no limits"
 
     @abstractmethod

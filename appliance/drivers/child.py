@@ -132,6 +132,9 @@ class Child:
             raise DriverUnavailable(f"cannot remove {directory / _RECORD}: {error.strerror}") from error
 
     async def adjust(self, spec: InstanceSpec) -> str:
+        return await self.lacks()
+
+    async def lacks(self) -> str:
         return "limits are enforced on an installed box: here instances are plain processes"
 
     async def erase(self, ref: InstanceRef, directory: Path) -> None:

@@ -48,6 +48,9 @@ class Placer(Protocol):
     async def adjust(self, spec: InstanceSpec) -> str:
         """See `Driver.adjust`."""
 
+    async def lacks(self) -> str:
+        """See `Driver.lacks`."""
+
     async def erase(self, ref: InstanceRef, directory: Path) -> None:
         """Remove the instance's data; nothing of it runs. Idempotent. Raises DriverUnavailable."""
 
@@ -97,6 +100,9 @@ class LocalFs(Driver):
 
     async def adjust(self, spec: InstanceSpec) -> str:
         return await self._placer.adjust(spec)
+
+    async def lacks(self) -> str:
+        return await self._placer.lacks()
 
     async def observe(self, ref: InstanceRef) -> Observation:
         if (phase := self._moving.get(ref.id)) is not None:

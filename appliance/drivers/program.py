@@ -48,11 +48,13 @@ class Program(Protocol):
 
 class Command(Struct, frozen=True):
     """Weir's own launcher: `argv` is completed with the arguments of the instance, `env` is all it gets besides HOME.
-    `appliance_url` is what launchers call. The secret is a boot ticket, which it reads from a pipe."""
+    `appliance_url` is what launchers call. `logs`: a directory in memory for the console log, empty: it lies on the
+    disk, None: there is nothing to choose. The secret is a boot ticket, which it reads from a pipe."""
 
     argv: tuple[str, ...]
     env: Mapping[str, str]
     appliance_url: str
+    logs: str | None = None
 
     @property
     def name(self) -> str:
@@ -63,7 +65,7 @@ class Command(Struct, frozen=True):
 
     def start(self, spec: InstanceSpec, directory: Path, secret: str, boot_fd: int) -> Start:
         arguments = _arguments(spec, directory, self.appliance_url, boot_fd)
-        env = {**self.env, "HOME": str(directory)}
+        env = {**self.env, "HOME": str(directory), **({} if self.logs is None else {"WEIR_LOGS": self.logs})}
         return Start((*self.argv, *arguments), env, self.boot_line(secret))
 
     def boot_line(self, secret: str) -> bytes:

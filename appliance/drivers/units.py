@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -36,6 +37,7 @@ PREFIX = "weir-launcher"
 UNIT = PREFIX + "@{}.service"
 BOOT_FD = 3  # see launcher/unit.py
 KILL_S = 20.0  # after SIGKILL
+START_S, LOOK_S, AT_ONCE = 180.0, 0.5, 100  # those that systemd starts at a boot; units in one question
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -68,19 +70,20 @@ class Units:
         self._given: dict[str, _Kept] = {}
         self._watches: dict[Identity, asyncio.Task[None]] = {}
         self._on_change: Callable[[str], None] = lambda _: None
+        self._opened = datetime.now(UTC)
+        self._starting: asyncio.Task[None] | None = None
 
     async def open(self, on_change: Callable[[str], None]) -> None:
         self._on_change = on_change
         await self._run(self._records.make)
         await self._boot.open()
-        for each in await self._run(self.list):
-            record = await self._run(self._records.find, each)
-            if record is not None:
-                await self._adopt(record)
+        self._opened = datetime.now(UTC)
+        if queued := await self._adopt(await self._run(self.list)):
+            self._starting = asyncio.create_task(self._started(queued), name="launchers that systemd starts")
 
     async def close(self) -> None:
         await self._boot.close()
-        watches = list(self._watches.values())
+        watches = [*self._watches.values(), *([self._starting] if self._starting else [])]
         for watch in watches:
             watch.cancel()
         await asyncio.gather(*watches, return_exceptions=True)
@@ -117,6 +120,9 @@ class Units:
             await self._limit(spec)
         except UnitsUnavailable as error:
             raise DriverUnavailable(f"the limits could not be set: {error}") from error
+        return await self.lacks()
+
+    async def lacks(self) -> str:
         return "; ".join(await self._run(cgroups.missing))
 
     async def _limit(self, spec: InstanceSpec) -> None:
@@ -128,8 +134,8 @@ class Units:
             await self._run(self._records.keep_limits, spec.id, said)
 
     async def end(self, ref: InstanceRef, directory: Path, grace: timedelta) -> None:
-        unit = UNIT.format(unit_name(ref.id))
         self._given.pop(ref.id, None)
+        unit = UNIT.format(unit_name(ref.id))
         try:
             seen = await self._unit(ref.id)
             if seen.runs:
@@ -178,6 +184,8 @@ class Units:
         unit = self._ask(record.id)
         if unit.runs and unit.main_pid and (identity := identify(unit.main_pid)) is not None:
             return self._up(msgspec.structs.replace(record, invocation=unit.invocation), identity)
+        if unit.starting:  # not ours to start, and not to be ended because it does not run yet
+            return Observation(id=record.id, phase=Phase.CREATING, since=self._opened)
         return self._exited(record, unit)
 
     def _up(self, record: Record, identity: Identity) -> Observation:
@@ -268,28 +276,66 @@ class Units:
         secret = await self._minted(record.id, record.generation)
         return Given(self._program.boot_line(secret).decode())
 
-    async def _adopt(self, record: Record) -> None:
-        """Take note of what runs, and write down what a start without us has changed."""
-        if record.identity is None or not is_alive(record.identity):
+    def _found(self, ids: Sequence[str]) -> Sequence[Record]:
+        found = []
+        for each in ids:
             try:
-                record = await self._renewed(record)
-            except (UnitsUnavailable, OSError) as error:
-                log.warning("instance %s: systemd can't be asked: %s", record.id, error)
-                return  # `observe` says so, too
-        if record.identity is not None:
-            self._watch(record, record.identity)
+                found.append(self._records.find(each))
+            except OSError as error:
+                log.warning("instance %s: %s", each, error)  # `observe` says so, too
+        return [each for each in found if each]
 
-    async def _renewed(self, record: Record) -> Record:
+    async def _adopt(self, ids: Sequence[str]) -> Sequence[str]:
+        """Take note of what runs, and write down what starts without us have changed. Those that systemd is about to
+        start. One question for many of them."""
+        starting = []
+        for first in range(0, len(ids), AT_ONCE):
+            records = await self._run(self._found, ids[first : first + AT_ONCE])
+            living = [each.identity is not None and is_alive(each.identity) for each in records]
+            units = await self._asked([each for each, lives in zip(records, living, strict=True) if not lives])
+            for record, lives in zip(records, living, strict=True):
+                unit = units.get(record.id)
+                found = record if lives or unit is None else await self._renewed(record, unit)
+                if found.identity is not None and (lives or found is not record):
+                    self._watch(found, found.identity)
+                elif unit is not None and unit.starting:
+                    starting.append(record.id)
+        return starting
+
+    async def _asked(self, records: Sequence[Record]) -> dict[str, Unit]:
+        """Their units by the instances' ids; none where systemd can't be asked."""
+        names = {UNIT.format(unit_name(each.id)): each.id for each in records}
+        try:
+            return {names[unit.name]: unit for unit in await self._run(self._systemctl.units, *names)} if names else {}
+        except UnitsUnavailable as error:
+            log.warning("systemd can't be asked about %d instances: %s", len(names), error)  # `observe` says so, too
+            return {}
+
+    async def _started(self, queued: Sequence[str]) -> None:
+        """Take note of those that systemd starts, until it has tried with all."""
+        deadline = time.monotonic() + START_S
+        while queued and time.monotonic() < deadline:
+            await asyncio.sleep(LOOK_S)
+            left = await self._adopt(queued)
+            for each in set(queued).difference(left):
+                self._on_change(each)
+            queued = left
+
+    async def _renewed(self, record: Record, unit: Unit) -> Record:
         """The record with the process that runs now, written down; the same record when none does."""
-        unit = await self._unit(record.id)
         identity = await self._run(identify, unit.main_pid) if unit.runs and unit.main_pid else None
         if identity is None:
             return record
         record = msgspec.structs.replace(record, invocation=unit.invocation, identity=identity)
-        await self._write(record)
+        try:
+            await self._run(self._records.write, record)
+        except OSError as error:
+            log.warning("cannot write in %s: %s", self._records.directory, error.strerror)
         return record
 
     def _watch(self, record: Record, identity: Identity) -> None:
+        if identity in self._watches:
+            return
         process = Process.open(identity)
         if process is None:
             self._on_change(record.id)
@@ -307,7 +353,7 @@ class Units:
         # Somebody may have restarted it by hand: then there is another one to watch.
         current = await self._run(self._records.find, record.id)
         if current is not None and current.identity == record.identity:
-            await self._adopt(current)
+            await self._adopt([current.id])
 
     async def _write(self, record: Record) -> None:
         try:

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 DEADLINE_S = 30.0
 CLEAN_S = 300.0  # a large directory on a slow card
-SHOWN = "Id,LoadState,ActiveState,SubState,Result,InvocationID,MainPID,ExecMainCode,ExecMainStatus"
+SHOWN = "Id,LoadState,ActiveState,SubState,Result,InvocationID,MainPID,ExecMainCode,ExecMainStatus,Job"
 _KILLED, _DUMPED = 2, 3  # CLD_KILLED, CLD_DUMPED
 
 
@@ -25,7 +25,7 @@ class UnitsUnavailable(Exception):
 
 class Unit(Struct, frozen=True):
     """One unit as systemd sees it. `main_pid` 0: none runs. `exit_code`: of the last main process, negative for a
-    signal; None where none has ended since it was loaded."""
+    signal; None where none has ended since it was loaded. `queued`: systemd has still to do something about it."""
 
     name: str
     active: str
@@ -33,6 +33,12 @@ class Unit(Struct, frozen=True):
     invocation: str
     main_pid: int
     exit_code: int | None
+    queued: bool = False
+
+    @property
+    def starting(self) -> bool:
+        """Whether systemd is about to start it, or does so now: at a boot after the units that it comes after."""
+        return not self.main_pid and (self.active == "activating" or (self.queued and not self.runs))
 
     @property
     def runs(self) -> bool:
@@ -119,6 +125,7 @@ def unit_of(shown: Mapping[str, str]) -> Unit:
         invocation=shown.get("InvocationID", ""),
         main_pid=int(shown.get("MainPID") or 0),
         exit_code=_exit_code(shown),
+        queued=shown.get("Job", "0") not in ("", "0"),
     )
 
 

@@ -43,6 +43,15 @@ def test_a_misspelt_firewall_is_an_error(home: Path) -> None:
         configuration.load(box(home, '[launcher]\nfirewall = "none"\n').root)
 
 
+def test_another_launcher_in_units_is_refused_before_anything_starts(home: Path) -> None:
+    """Else each instance would say at each of its starts that it can't be given its token."""
+    both = 'placer = "units"\n[launcher]\ncommand = ["node", "/x/index.js"]\n'
+    with pytest.raises(Invalid, match=r"launcher\.command needs the placer 'child'") as refused:
+        configuration.load(box(home, both).root)
+    assert "Take launcher.command out" in refused.value.hint
+    assert configuration.load(box(home / "own", 'placer = "units"\n').root).placer == "units"
+
+
 def test_the_doctor_names_a_launcher_that_is_not_there(home: Path) -> None:
     found = examine(box(home, '[launcher]\ncommand = ["node", "/nowhere/index.js"]\n'))
     (told,) = [each for each in found if each.name == "launcher"]

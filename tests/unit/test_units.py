@@ -211,3 +211,12 @@ async def test_what_can_not_be_looked_at_now_is_not_taken_for_hidden(tmp_path: P
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     (tmp_path / "was-a-directory").touch()
     assert (await use(tmp_path / "was-a-directory")).whole
+
+
+def test_a_unit_that_waits_for_others_is_about_to_start() -> None:
+    shown = {"Id": "a.service", "ActiveState": "inactive", "MainPID": "0"}
+    assert unit_of({**shown, "Job": "71"}).starting
+    assert unit_of({**shown, "ActiveState": "activating"}).starting
+    assert not unit_of({**shown, "Job": "0"}).starting and not unit_of(shown).starting
+    assert not unit_of({**shown, "ActiveState": "deactivating", "Job": "72"}).starting
+    assert not unit_of({**shown, "ActiveState": "activating", "MainPID": "7"}).starting
