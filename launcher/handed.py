@@ -1,6 +1,8 @@
 """A program of its own: takes the files of a restored instance from the appliance and puts them in their places.
 
-    python -m launcher.handed DIRECTORY URL        (the token is the first line of standard input)
+    python -m launcher.handed DIRECTORY URL
+
+Standard input is a socket: a byte from us when no other process of our user can look into us, then the token's line.
 
 They are unpacked beside what is there, and then take the places of what has the same name, which is kept in
 `launcher/before-restore-…`, but for installed modules. A power cut at any line is made good by doing it once more:
@@ -9,10 +11,12 @@ until the appliance has heard that they are in place, it offers them again.
 
 from __future__ import annotations
 
+import ctypes
 import http.client
 import os
 import re
 import shutil
+import socket
 import sys
 import tarfile
 from pathlib import Path
@@ -24,6 +28,8 @@ _KEPT = "launcher"  # of this, only what is in `away`
 _BEFORE = "before-restore-"  # and a word for the archive, the same when it is taken once more
 _MADE_AGAIN = "node_modules"  # by any start
 TIMEOUT_S = 60.0
+_TOKEN_BYTES = 4096
+_PR_SET_DUMPABLE = 4
 
 
 class Broken(Exception):
@@ -123,11 +129,23 @@ def _put(new: Path, target: Path) -> None:
     new.replace(target)
 
 
+def _token() -> str:
+    """Flows have our user; none of them may read it from our memory. Raises OSError, Broken."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_DUMPABLE) failed")
+    with socket.socket(fileno=os.dup(0)) as asked, asked.makefile("rb") as told:
+        asked.sendall(b"\n")
+        if not (token := told.readline(_TOKEN_BYTES).decode().strip()):
+            raise Broken("nobody gave a token")
+        return token
+
+
 def main() -> int:
     """0 done, 1 not, with the reason on standard output."""
     os.nice(10)
     try:
-        take(Path(sys.argv[1]), sys.argv[2], sys.stdin.readline().strip())
+        take(Path(sys.argv[1]), sys.argv[2], _token())
     except (Broken, OSError, http.client.HTTPException) as error:
         sys.stdout.write(f"{error}\n")
         return 1

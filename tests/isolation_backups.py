@@ -11,7 +11,7 @@ BACKUPS: dict[str, Row] = {
     f"GET {API}/backups": Row(role=A, read=True),
     f"GET {API}/backups/work": Row(role=A, read=True),
     f"GET {API}/backups/{BACKUP}": Row(role=A, read=True),
-    f"POST {API}/backups": Row(role=A, body={"target": "relative"}),
+    f"POST {API}/backups": Row(role=A, body={"due": True}),
     f"POST {API}/backups/{{backup}}/verify": Row(role=A, body={"passphrase": "correct horse"}),
     f"PUT {API}/backups/schedule": Row(role=A, body={"keep": 3}),
     f"DELETE {API}/backups/work": Row(role=A),
@@ -28,3 +28,11 @@ INSIDE = (
 ONLY_ON_THE_SOCKET = {
     f"POST {API}/backups/key": {"recipient": "age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj"}
 }
+# A token begins the backup that the box is set up to make. How one opens and where it goes is for people to say, who
+# hear at the box that this is no place.
+BY_PEOPLE_ONLY = (
+    (f"POST {API}/backups", {"target": "relative"}, 400),
+    (f"POST {API}/backups", {"target": "relative", "passphrase": "correct horse battery"}, 400),
+    (f"POST {API}/backups", {"due": True, "passphrase": "correct horse battery"}, 202),  # and nothing is due
+    (f"PUT {API}/backups/schedule", {"target": "relative"}, 400),
+)

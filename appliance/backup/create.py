@@ -6,17 +6,18 @@ import gzip
 import http.client
 import os
 import platform
+import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import IO, BinaryIO
 
-from appliance.backup import container, content, crypt
+from appliance.backup import asleep, container, content, crypt
 from appliance.backup.container import About
 from appliance.backup.content import DATABASE, Head, Manifest, PackedInstance
 from appliance.backup.pack import Content
@@ -183,7 +184,7 @@ class _Packing:
         if source.directory and not Path(source.directory).is_dir():
             return  # never started: there are none yet
         try:
-            with _files(source, packages=self._job.packages) as stream:
+            with _files(source, self._home.run, packages=self._job.packages) as stream:
                 whole.add_instance(instance.id, stream)
         except (Unavailable, http.client.HTTPException, ConnectionError, TimeoutError) as error:
             whole.lacks(f"{content.INSTANCES}/{instance.id}", f"the files of '{instance.name}' are not whole: {error}")
@@ -199,17 +200,28 @@ class _Packing:
             self._say(f"{self._doing}; {self._bytes / 1e6:.0f} MB so far", self._at)
 
 
-@contextmanager
-def _files(source: InstanceSource, *, packages: bool) -> Iterator[IO[bytes]]:
+def _files(source: InstanceSource, run: Path, *, packages: bool) -> AbstractContextManager[IO[bytes]]:
     """The tar of `launcher.pack`. Raises Unavailable, HTTPException, OSError."""
     if source.directory:
-        with _packed_here(source.directory, packages=packages) as stream:
-            yield stream
-        return
+        return _packed_here(source.directory, packages=packages)
     if source.archive:
-        with Path(source.archive).open("rb") as archive:
-            yield archive
-        return
+        return Path(source.archive).open("rb")
+    if source.port and (not source.unit or _listens(source.port)):
+        return _of_launcher(source, packages=packages)
+    return asleep.files_of(source.unit, run, packages=packages)
+
+
+def _listens(port: int) -> bool:
+    """Whether its launcher is still there: it may have been suspended since we were told of it."""
+    try:
+        socket.create_connection(("127.0.0.1", port), LAUNCHER_S).close()
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
+@contextmanager
+def _of_launcher(source: InstanceSource, *, packages: bool) -> Iterator[IO[bytes]]:
     connection = http.client.HTTPConnection("127.0.0.1", source.port, timeout=LAUNCHER_S)
     try:
         query = "?packages=1" if packages else ""

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from appliance.errors import Unavailable, WeirError
-from appliance.system.files import make_private_dir, remove_all
+from appliance.system.files import make_private_dir, remove_all, sync_directory
 
 _NAME = "work"
 
@@ -55,19 +55,11 @@ def written_whole(path: Path) -> Iterator[Path]:
             os.close(fd)
         temporary.replace(path)
         with contextlib.suppress(OSError):  # some file systems of sticks can't sync a directory
-            _sync(path.parent)
+            sync_directory(path.parent)
     except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
-
-
-def _sync(directory: Path) -> None:
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def need_room(directory: Path, wanted_bytes: int, what: str) -> None:

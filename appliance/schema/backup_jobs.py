@@ -10,13 +10,14 @@ from msgspec import Struct
 
 class InstanceSource(Struct, frozen=True):
     """Where the files of an instance come from: a directory that we may read, an archive that still waits for its
-    launcher, or its launcher."""
+    launcher, its launcher at `port`, or without one a unit that runs as its user (`unit`: its short name)."""
 
     id: str
     directory: str = ""
     archive: str = ""
     port: int = 0
     secret: str = ""
+    unit: str = ""
 
 
 class Create(Struct, frozen=True, tag="create"):

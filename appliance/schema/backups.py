@@ -77,7 +77,7 @@ class Backups(Wire):
 
 class CreateBackup(Body):
     """`passphrase` empty: the key of the box's backups is used. `target`, `packages`: as in the schedule when left out.
-    `due`: only if the schedule says that one is due."""
+    `due`: only if the schedule says that one is due. A personal token may give neither passphrase nor target."""
 
     passphrase: Annotated[str, MsgMeta(max_length=1000)] = ""
     target: Annotated[str, MsgMeta(max_length=1000)] | None = None
@@ -93,7 +93,7 @@ class OpenBackup(Body):
 
 
 class ChangeSchedule(Body):
-    """What is left out stays."""
+    """What is left out stays. A personal token may not give the target."""
 
     every: Every | None = None
     at: Annotated[str, MsgMeta(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")] | None = None

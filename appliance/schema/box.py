@@ -43,6 +43,7 @@ class ApplianceStatus(Wire):
     ca_url: str = ""
     access: str = "port"  # how instances are reached: "port", "host" or "path" (`ingress.mode`)
     http_port: int = 80  # of the page where trust in the box begins
+    sandbox: bool = False  # whether each instance has a user and a sandbox of its own
     ca_fingerprint: str = ""  # SHA-256, `AB:CD:…`; empty while there is no CA
 
 
@@ -99,11 +100,21 @@ class HostCertificate(Wire):
     names: list[str] = []
 
 
+class HostUnit(Wire):
+    """A unit of systemd, with its states as `systemctl` says them: `active` such as active, inactive or failed, `sub`
+    such as running, waiting or dead."""
+
+    name: str
+    active: str
+    sub: str
+
+
 class Machine(Wire):
     """`GET /api/v1/box/machine`. What this machine does not tell is null, or an empty list.
 
     `load`: of the last 1, 5 and 15 minutes. `throttled`: why the processor is slowed down now; `was_throttled`: since
-    the machine was started. `clock_synced`: whether a time service has set the clock.
+    the machine was started. `clock_synced`: whether a time service has set the clock. `units`: those of Weir, null
+    where systemd does not run it or does not answer.
     """
 
     system: str
@@ -122,6 +133,7 @@ class Machine(Wire):
     temperature_c: float | None = None
     temperature_limit_c: float | None = None
     clock_synced: bool | None = None
+    units: list[HostUnit] | None = None
 
 
 class BoxName(Wire):

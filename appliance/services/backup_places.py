@@ -13,11 +13,14 @@ import msgspec
 
 from appliance.config import Home
 from appliance.errors import Invalid, Unavailable
+from appliance.system.ending import ended
 from appliance.system.files import make_private_dir
 
 MOUNT, RCLONE = "mount:", "rclone:"
 UPLOAD_S = 6 * 3600.0
 ASK_S = 120.0
+# rclone tries three times; by itself it would also repeat each step of each try ten times.
+_PATIENCE = ("--retries", "3", "--low-level-retries", "2", "--contimeout", "20s")
 SUFFIX = ".weir"
 UNDELIVERED = f"undelivered{SUFFIX}"
 _REMOTE = re.compile(r"\w[\w.+@ -]*:[^\0\n]*")
@@ -138,7 +141,7 @@ class Places:
     async def _rclone(self, *arguments: str, deadline_s: float) -> bytes:
         """Its secrets are in its own file, which a person writes (`rclone config`). Raises Unavailable."""
         config = self._home.configuration / "rclone.conf"
-        command = [self._program(), "--config", str(config), "--retries", "3", arguments[0], "--", *arguments[1:]]
+        command = [self._program(), "--config", str(config), *_PATIENCE, arguments[0], "--", *arguments[1:]]
         process = await asyncio.create_subprocess_exec(
             *command,
             stdin=asyncio.subprocess.DEVNULL,
@@ -153,9 +156,7 @@ class Places:
                 f"rclone {arguments[0]} took longer than {deadline_s:.0f} s.", code="upload_failed"
             ) from error
         finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
+            await ended(process)
         if process.returncode != 0:
             lines = said.decode(errors="replace").strip().splitlines()
             why = lines[-1][:300] if lines else f"it ended with {process.returncode}"

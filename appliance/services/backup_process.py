@@ -12,6 +12,7 @@ import msgspec
 from appliance import errors
 from appliance.errors import Unavailable, WeirError
 from appliance.schema import backup_jobs as jobs
+from appliance.system.ending import ended
 
 LINE_BYTES = 4 * 1024 * 1024
 DEADLINE_S = 12 * 3600.0
@@ -70,6 +71,4 @@ async def _ended(process: asyncio.subprocess.Process) -> None:
         async with asyncio.timeout(END_S):
             await process.wait()
     except TimeoutError:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
+        await ended(process)

@@ -53,11 +53,17 @@ def overdue(plan: Plan, last: datetime | None, now: datetime, since: datetime) -
 
 
 def expired(plan: Plan, rows: Sequence[BackupRow]) -> list[BackupRow]:
-    """Which may go: scheduled ones at the plan's place beyond the number that is kept, but never the newest that was
-    proven. What a person made is his to remove."""
-    mine = sorted((row for row in rows if row.scheduled and row.target == plan.target), key=lambda row: row.made_at)
-    proven = [row.id for row in mine if row.verified_at is not None and row.verify_error is None]
-    return [row for row in mine[: -plan.keep] if row.id not in proven[-1:]]
+    """Which may go, of `rows` in the order in which they were made: scheduled ones at the plan's place, older than as
+    many good ones as are kept, but never the newest that was proven. A broken one counts for nothing, but there are
+    not more of them either. What a person made is his to remove."""
+    mine = [row for row in rows if row.scheduled and row.target == plan.target]
+    good = [row for row in mine if row.verify_error is None]
+    kept = good[-plan.keep :]
+    proven = [row for row in good if row.verified_at is not None]
+    since = mine.index(kept[0]) if kept else 0
+    broken = [row for row in mine[since:] if row.verify_error is not None]
+    stay = {row.id for row in (*kept, *proven[-1:], *broken[-plan.keep :])}
+    return [row for row in mine if row.id not in stay]
 
 
 def made(row: BackupRow | None) -> datetime | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from appliance.drivers.launch_records import unit_name
 from appliance.errors import WeirError
 from appliance.schema.backup_jobs import InstanceSource
 from appliance.services.backups import BackupsOfBox
@@ -31,15 +32,16 @@ def backups_of(
 
 async def _sources(context: Context, instances: Instances, up: Up, secret: Secret) -> Sequence[InstanceSource]:
     """Under the `child` placer Weir's own account reads the directory. With a user for each instance nobody else may:
-    then its launcher is asked, and one that does not run can't be."""
+    then its launcher is asked, and where none runs, a unit that runs as that user."""
     found, handed = [], HandedFiles(context.home)
     for spec in await instances.specs():
         if await handed.stamp(spec.id):
             found.append(InstanceSource(spec.id, archive=str(handed.path(spec.id))))
         elif context.config.placer == "child":
             found.append(InstanceSource(spec.id, directory=str(context.home.instances / spec.id)))
-        elif up(spec.id):
-            found.append(InstanceSource(spec.id, port=spec.launcher_port, secret=secret(spec.id, spec.generation)))
+        else:
+            port, word = (spec.launcher_port, secret(spec.id, spec.generation)) if up(spec.id) else (0, "")
+            found.append(InstanceSource(spec.id, port=port, secret=word, unit=unit_name(spec.id)))
     return found
 
 

@@ -85,7 +85,10 @@ class BackupsOfBox:
         return self._work
 
     async def create(self, subject: Subject, wanted: CreateBackup) -> BackupWork:
-        """Begin one; what becomes of it is told by `work`. Raises Conflict while another one is made, Invalid."""
+        """Begin one; what becomes of it is told by `work`. Raises Conflict while another one is made, Invalid;
+        Forbidden for a token that chooses how it opens or where it goes: a stolen one must not carry the box away."""
+        if wanted.passphrase or wanted.target is not None:
+            refuse_tokens(subject)
         rows, plan = await self._context.store.read(lambda tx: (backups.every(tx), backups.plan(tx)))
         if wanted.due and not self._due(plan, rows):
             return self._work or BackupWork(id="", kind="create", step="nothing is due", fraction=1, running=False)
@@ -122,7 +125,9 @@ class BackupsOfBox:
         await self._remove(subject, row)
 
     async def change_schedule(self, subject: Subject, wanted: ChangeSchedule) -> BackupSchedule:
-        """Change what is given. Raises Invalid, Unavailable: the target can't be written now."""
+        """Change what is given. Raises Invalid, Unavailable: the target can't be written now, Forbidden as `create`."""
+        if wanted.target is not None:
+            refuse_tokens(subject)
         given: dict[str, Any] = {}
         for name in ("every", "at", "weekday", "keep", "packages", "target"):
             if (value := getattr(wanted, name)) is not None:

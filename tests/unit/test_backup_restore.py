@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import tarfile
+from contextlib import closing
 from pathlib import Path
 
 import pyrage
@@ -141,7 +142,7 @@ def test_a_backup_of_a_newer_weir_is_refused(box: SmallBox, tmp_path: Path) -> N
     with (tmp_path / "n.weir").open("wb") as file, container.writing(file, newer, None) as target:
         target.write(b"something")
     _newer(tmp_path / "n.weir", tmp_path / "new")
-    with sqlite3.connect(box.home.database) as connection:
+    with closing(sqlite3.connect(box.home.database)) as connection, connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
     connection.close()
     box.backup(tmp_path / "s.weir")

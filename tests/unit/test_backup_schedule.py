@@ -66,6 +66,24 @@ def test_the_oldest_go_but_never_the_last_that_was_proven() -> None:
     assert [each.id for each in expired(plan, broken)] == ["a"]
 
 
+def test_backups_of_a_clock_that_was_ahead_push_out_none_that_came_after() -> None:
+    plan = Plan(every="day", keep=2)
+    ahead = [row("2040a", -5000), row("2040b", -5001), row("2040c", -5002)]
+    today = [row("mon", 1), row("tue", 0)]
+    assert [each.id for each in expired(plan, [*ahead, today[0]])] == ["2040a", "2040b"]
+    assert [each.id for each in expired(plan, [*ahead, *today])] == ["2040a", "2040b", "2040c"]
+    behind = [row("good", 1), row("1970", 20000), row("again", 0)]
+    assert [each.id for each in expired(plan, behind)] == ["good"], "what was made last stays, whatever its date"
+
+
+def test_broken_ones_push_out_no_good_one() -> None:
+    plan = Plan(every="day", keep=2)
+    rows = [row("a", 9), row("b", 8), row("c", 7), *(row(f"x{n}", 6 - n, verify_error="no") for n in range(4))]
+    assert [each.id for each in expired(plan, rows)] == ["a", "x0", "x1"]
+    only = [row(f"x{n}", 6 - n, verify_error="no") for n in range(4)]
+    assert [each.id for each in expired(plan, only)] == ["x0", "x1"], "of those there is no end either"
+
+
 def test_too_long_ago_is_told_after_two_that_failed() -> None:
     started = NOW - timedelta(days=30)
     assert overdue(DAILY, None, NOW, started) and not overdue(DAILY, None, NOW, NOW)

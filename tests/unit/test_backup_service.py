@@ -97,6 +97,24 @@ async def test_the_schedule_makes_them_and_keeps_as_many_as_wanted(rig: Rig, bac
     assert sorted(str(path) for path in Path(listed[0].file).parent.glob("*.weir")) == sorted(b.file for b in listed)
 
 
+async def test_a_clock_that_was_years_ahead_costs_no_backup(rig: Rig, backups: BackupsOfBox) -> None:
+    """Those that it dated neither push out the newest, nor have one made every minute."""
+    await backups.change_key(rig.admin, ChangeKey())
+    await backups.change_schedule(rig.admin, ChangeSchedule(every="day", keep=2))
+    rig.clock.forward(days=5000)
+    for _ in range(2):
+        await backups.make_due()
+        assert (await backups.work(30)).error is None
+        rig.clock.forward(days=1)
+    rig.clock.forward(days=-5002)
+    await backups.make_due()
+    newest = (await backups.work(30)).id
+    listed = (await backups.list()).backups
+    assert len(listed) == 2 and listed[0].id == newest and Path(listed[0].file).exists()
+    await backups.make_due()
+    assert (await backups.work(30)).id == newest, "none is due"
+
+
 async def test_a_clock_before_its_time_makes_none(rig: Rig, backups: BackupsOfBox) -> None:
     await backups.change_key(rig.admin, ChangeKey())
     await backups.change_schedule(rig.admin, ChangeSchedule(every="hour"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import os
 import re
 import socket
@@ -14,6 +15,7 @@ from appliance import ports
 from appliance.config import INSTALLED, Config, Home
 from appliance.proxy.model import Box
 from appliance.proxy.render import render
+from appliance.services.maintenance import flag
 from appliance.system.access import access_of
 from appliance.system.inherited import inherited
 from appliance.system.tls import AcceptedName
@@ -98,13 +100,25 @@ def test_no_unit_of_weir_runs_more_as_root_than_it_must(unit: Path) -> None:
         assert re.search(r"^# .*[Rr]oot", text, re.MULTILINE), "root has to be given a reason"
 
 
+@pytest.mark.parametrize("unit", sorted(SYSTEMD.glob("*.socket")), ids=lambda path: path.name)
+def test_no_account_can_swap_a_socket_that_root_gives_away(unit: Path) -> None:
+    """systemd follows links when it changes the owner of a socket that it has just made."""
+    rules = (SYSTEMD / "weir.tmpfiles").read_text()
+    for path in re.findall(r"^ListenStream=(/.*)$", unit.read_text(), re.MULTILINE):
+        directory = str(Path(path).parent)
+        assert directory == "/run" or f"\nd {directory} 1775 root _weir -\n" in rules
+        name = directory.removeprefix("/run/")
+        for service in SYSTEMD.glob("*.service"):
+            assert f"\nRuntimeDirectory={name}\n" not in service.read_text(), service.name
+
+
 def generated(root: Path, names: list[str]) -> set[str]:
     """What the generator made of these names of records."""
     launch, out = root / "launch", root / "out"
     launch.mkdir()
     for name in names:
         (launch / name).touch()
-    script = (SYSTEMD / "weir-generator").read_text().replace("/var/lib/weir/launch/", f"{launch}/")
+    script = (SYSTEMD / "weir-generator").read_text().replace("/var/lib/weir/", f"{root}/")
     subprocess.run(["sh", "-c", script, "sh", str(out)], check=True, timeout=10)
     return {path.name for path in out.rglob("*.service")}
 
@@ -121,6 +135,12 @@ def test_the_generator_starts_what_was_up_and_believes_no_name(tmp_path: Path) -
         "\n.json",
     ]
     assert generated(tmp_path, [f"{good}.json", *hostile]) == {f"weir-launcher@{good}.service"}
+
+
+def test_the_generator_leaves_instances_alone_in_maintenance(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    flag(Home(tmp_path)).touch()
+    assert generated(tmp_path, ["6vpd3wn75zdirjmuwzeuzajgom.json"]) == set()
 
 
 def test_the_generator_is_content_without_any(tmp_path: Path) -> None:
@@ -141,13 +161,30 @@ def test_the_installer_explains_itself_and_refuses_what_it_does_not_know() -> No
     assert wrong.returncode == 2 and "Usage" in wrong.stderr
 
 
-def test_every_file_for_the_system_has_a_place() -> None:
+def places_of(watchdog: str = "/dev/watchdog") -> dict[str, str]:
+    """How and where each file for the system is placed, on a machine whose watchdog would be that."""
     script = (SYSTEMD / "install" / "files.sh").read_text()
     function = script[script.index("place_of() {") : script.index("system_files() {")]
+    assert function.count("/dev/watchdog ") == 1
+    function = function.replace("/dev/watchdog ", f"{watchdog} ")
     ask = f'UNITS=/u\n{function}\nfor f in "$@"; do printf "%s %s\\n" "${{f##*/}}" "$(place_of "$f")"; done'
     files = [str(path) for path in SYSTEMD.iterdir() if path.is_file()]
     said = subprocess.run(["bash", "-c", ask, "-", *files], capture_output=True, text=True, timeout=10, check=True)
-    places = dict(line.split(" ", 1) for line in said.stdout.splitlines())
+    return dict(line.split(" ", 1) for line in said.stdout.splitlines())
+
+
+def test_a_watchdog_is_fed_where_there_is_one(tmp_path: Path) -> None:
+    name = "50-weir-watchdog.conf"
+    assert places_of(f"{tmp_path}/none")[name] == ""
+    (tmp_path / "watchdog").touch()
+    assert places_of(f"{tmp_path}/watchdog")[name] == f"copy /etc/systemd/system.conf.d/{name}"
+    known = configparser.ConfigParser()
+    known.read(SYSTEMD / name)
+    assert dict(known["Manager"]) == {"runtimewatchdogsec": "14s", "rebootwatchdogsec": "5min"}
+
+
+def test_every_file_for_the_system_has_a_place() -> None:
+    places = places_of()
     assert places["weir.service"] == "link /u/weir.service"
     assert places["50-weir.rules"] == "copy /etc/polkit-1/rules.d/50-weir.rules"
     assert places["weir-generator"] == "link /etc/systemd/system-generators/weir-generator"

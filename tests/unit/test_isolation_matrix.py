@@ -29,7 +29,7 @@ from appliance.store.engine import Tx
 from appliance.store.ids import new_id
 from appliance.store.tokens import Kind, TokenRow
 from appliance.web.routes import API, ROUTES
-from tests.isolation_backups import BACKUPS
+from tests.isolation_backups import BACKUPS, BY_PEOPLE_ONLY
 from tests.isolation_backups import INSIDE as INSIDE_BACKUPS
 from tests.isolation_backups import ONLY_ON_THE_SOCKET as OF_BACKUPS_ON_THE_SOCKET
 from tests.isolation_catalogue import CATALOGUE
@@ -178,6 +178,8 @@ async def _people(box: WebBox, own: Place, foreign: Place) -> AsyncIterator[Who]
     yield Who("narrowed", await box.token(owner, team_ids=[foreign.team]), own=Role.NONE, foreign=O, narrowed=True)
     chief = await box.person("chief", Role.NONE, admin=True)
     yield Who("admin", await box.token(chief, admin_opt_in=True), own=A, foreign=A, admin=True)
+    reads = await box.token(chief, admin_opt_in=True, read_only=True)
+    yield Who("admin, reads", reads, own=A, foreign=A, admin=True, read_only=True)
     yield Who("admin, not opted in", await box.token(chief))
     narrow = await box.token(chief, admin_opt_in=True, team_ids=[own.team])
     yield Who("admin, narrowed", narrow, own=A, foreign=Role.NONE, narrowed=True)
@@ -354,14 +356,14 @@ async def test_pages_look_at_the_cookie_alone(world: World) -> None:
 
 async def test_some_things_are_done_on_the_socket_only(world: World) -> None:
     me = (await world.box.services.accounts.root()).user_id
-    for key, body in ONLY_ON_THE_SOCKET.items():
-        method, _, path = key.partition(" ")
-        path = path.replace("{id}", str(me))
+    alone = [(key, body, 404 if key.startswith("PUT") else 200) for key, body in ONLY_ON_THE_SOCKET.items()]
+    for key, body, wanted in (*alone, *BY_PEOPLE_ONLY):
+        method, _, path = key.replace("{id}", str(me)).partition(" ")
         for who in world.people:
             async with world.box.client("web", who.token).request(method, path, json=body) as answer:
-                assert answer.status in (401, 403), (who.name, key)
+                assert answer.status in (401, 403), (who.name, key, body)
         async with world.box.client("api").request(method, path, json=body) as answer:
-            assert answer.status == (404 if method == "PUT" else 200), key
+            assert answer.status == wanted, key
 
 
 async def test_whoever_deletes_his_account_has_none(world: World) -> None:
