@@ -31,6 +31,7 @@ class Outcome(Struct, frozen=True):
 
     error: str = ""
     hint: str = ""
+    code: str = ""
 
 
 def main() -> int:
@@ -42,7 +43,7 @@ def main() -> int:
     try:
         send(channel, order.digest)
     except Unavailable as error:
-        outcome = Outcome(" ".join(error.message.split())[:300], error.hint)
+        outcome = Outcome(" ".join(error.message.split())[:300], error.hint, error.code)
     sys.stdout.buffer.write(msgspec.json.encode(outcome))
     return 1 if outcome.error else 0
 

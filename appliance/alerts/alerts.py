@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from appliance.alerts import sender
-from appliance.alerts.message import Change, Digest, merged
+from appliance.alerts.message import PARTLY, Change, Digest, merged
 from appliance.alerts.sender import Way
 from appliance.errors import WeirError
 from appliance.events import Bus, Event
@@ -77,7 +77,8 @@ class Alerts:
     async def test(self) -> AlertsTested:
         """Tell every way that this is a test, now and once."""
         digest = Digest(self._box(), (), test=True)
-        return AlertsTested(list(await asyncio.gather(*(self._try(way, digest) for way in self._ways))))
+        tried = await asyncio.gather(*(self._try(way, digest) for way in self._ways))
+        return AlertsTested([each for each, _ in tried])
 
     async def run(self) -> None:
         """For ever: gather, send, and leave the receivers alone for a while. A receiver that is away holds up nobody
@@ -150,7 +151,7 @@ class Alerts:
 
     async def _deliver(self, way: Way, digest: Digest) -> None:
         for pause_s in (*self._tries_s, None):
-            tried = await self._try(way, digest)
+            tried, again = await self._try(way, digest)
             if not tried.error:
                 self._failing.pop(way.name, None)
                 self._clear(f"{OWN}{way.name}")
@@ -163,16 +164,19 @@ class Alerts:
                 evidence=f"{len(digest.changes)} changes were to be told",
                 next_step="Check [alerts] in config.toml; to try it: weir alerts test",
             )
+            if not again:
+                return
             if pause_s is not None:
                 await asyncio.sleep(pause_s)
         log.warning("a message with %d changes was given up: %s", len(digest.changes), way.name)
 
-    async def _try(self, way: Way, digest: Digest) -> AlertTried:
+    async def _try(self, way: Way, digest: Digest) -> tuple[AlertTried, bool]:
+        """How it went, and whether it is to be tried again when it went wrong."""
         try:
             await self._send(way, digest)
         except (WeirError, OSError) as error:
-            return AlertTried(way.name, str(error))
-        return AlertTried(way.name)
+            return AlertTried(way.name, str(error)), getattr(error, "code", "") != PARTLY
+        return AlertTried(way.name), True
 
     def _keep(self) -> None:
         """A full disk costs a message that is told twice after the next start."""

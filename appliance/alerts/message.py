@@ -10,6 +10,7 @@ from msgspec import Struct
 from appliance.schema.box import Problem
 
 MOST = 40  # named in one message; the others are counted
+PARTLY = "alert_partly_refused"  # code of an error: some have the message, and would have it twice
 
 
 class Change(Struct, frozen=True):

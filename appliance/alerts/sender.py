@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import sys
 from urllib.parse import urlsplit
 
@@ -13,6 +12,7 @@ from msgspec import Struct
 from appliance.alerts.message import Digest
 from appliance.config import Alerts, Mail, Mqtt, Webhook
 from appliance.errors import Invalid, Unavailable
+from appliance.system.ending import ended
 
 DEADLINE_S = 60.0
 SAID_BYTES = 4096
@@ -59,9 +59,7 @@ async def send(way: Way, digest: Digest, *, deadline_s: float = DEADLINE_S) -> N
     except TimeoutError as error:
         raise Unavailable(f"{way.name}: no answer within {deadline_s:.0f} s") from error
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
+        await ended(process)
     if process.returncode != 0:
         raise _failure(way, said[:SAID_BYTES])
 
@@ -72,7 +70,7 @@ def _failure(way: Way, said: bytes) -> Unavailable:
     except (msgspec.DecodeError, msgspec.ValidationError):
         told = {}
     error = told.get("error") or "the program that sends ended without a word"
-    return Unavailable(f"{way.name}: {error}", hint=told.get("hint", ""))
+    return Unavailable(f"{way.name}: {error}", code=told.get("code") or None, hint=told.get("hint", ""))
 
 
 def _again(found: list[Way], at: int) -> bool:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from appliance.config import Acme, Home
 from appliance.errors import Invalid, Unavailable
+from appliance.system.ending import ended
 from appliance.system.files import make_private_dir, write_atomic
 from appliance.system.tls import parse_name
 
@@ -130,8 +131,9 @@ async def _run(command: list[str], deadline_s: float) -> tuple[int, str]:
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        code = await process.wait()
-    return code, said.decode(errors="replace")
+        await ended(process)
+    assert process.returncode is not None
+    return process.returncode, said.decode(errors="replace")
 
 
 def _reason(said: str) -> str:

@@ -58,14 +58,23 @@ def command_line_file() -> Path | None:
 
 def failed_units(pattern: str = "weir*") -> list[str]:
     """Names of units that failed; none where systemd does not run. Blocks for a moment. Raises OSError."""
+    return [row[0] for row in _listed("--state=failed", pattern)]
+
+
+def units(pattern: str = "weir*") -> list[tuple[str, str, str]]:
+    """Units that systemd has loaded: name, active and sub state. As `failed_units` otherwise."""
+    return [(row[0], row[2], row[3]) for row in _listed("--all", pattern) if len(row) > 3]
+
+
+def _listed(*what: str) -> list[list[str]]:
     if not Path("/run/systemd/system").is_dir():
         return []
-    command = ["systemctl", "list-units", "--state=failed", "--plain", "--no-legend", "--no-pager", pattern]
+    command = ["systemctl", "list-units", "--plain", "--no-legend", "--no-pager", *what]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=SYSTEMCTL_S, check=False)
     except subprocess.TimeoutExpired as error:
         raise TimeoutError(f"systemctl did not answer within {SYSTEMCTL_S:.0f} s") from error
-    return [line.split()[0] for line in done.stdout.splitlines() if line.strip()]
+    return [line.split() for line in done.stdout.splitlines() if line.strip()]
 
 
 def name_servers() -> list[str]:

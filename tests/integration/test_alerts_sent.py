@@ -7,6 +7,8 @@ import contextlib
 import hashlib
 import hmac
 import shutil
+import ssl
+from base64 import b64decode
 from collections.abc import AsyncIterator
 from email import message_from_bytes, policy
 from pathlib import Path
@@ -14,12 +16,14 @@ from pathlib import Path
 import msgspec
 import pytest
 from aiohttp import web
+from msgspec.structs import replace
 
-from appliance.alerts.message import Change, Digest
+from appliance.alerts.message import PARTLY, Change, Digest
 from appliance.alerts.sender import send, ways
-from appliance.config import Alerts, Mail, Mqtt, Webhook
+from appliance.config import Alerts, Home, Mail, Mqtt, Webhook
 from appliance.errors import Unavailable
 from appliance.schema.box import Problem
+from appliance.system import tls
 from tests.support import eventually, free_port
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(60)]
@@ -103,7 +107,9 @@ class Smtp:
 
     def __init__(self) -> None:
         self.mails: list[bytes] = []
+        self.logins: list[str] = []
         self.refuses = False
+        self.refuses_login = False
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         def say(text: str) -> None:
@@ -117,7 +123,13 @@ class Smtp:
                     say("354 go on")
                     self.mails.append(await reader.readuntil(b"\r\n.\r\n"))
                     say("250 taken")
-                elif verb == "RCPT" and self.refuses:
+                elif verb == "EHLO":
+                    say("250-mail.test")
+                    say("250 AUTH PLAIN")
+                elif verb == "AUTH":
+                    self.logins.append(b64decode(line.split()[-1]).decode())
+                    say("535 5.7.8 no such login" if self.refuses_login else "235 welcome")
+                elif verb == "RCPT" and (self.refuses or "gone@" in line):
                     say("550 nobody here")
                 elif verb == "QUIT":
                     say("221 bye")
@@ -140,13 +152,55 @@ async def test_a_mail_arrives_and_a_refused_one_says_why() -> None:
         assert found["Subject"] == "[Weir box.test] Die Platte ist fast voll"
         assert found["Auto-Submitted"] == "auto-generated"
         assert "räumen" in found.get_content()  # type: ignore[attr-defined]
+        (some,) = ways(Alerts(mail=replace(mail, to=["gone@plant.example", "ann@plant.example"])))
+        with pytest.raises(Unavailable, match=r"refused gone@plant\.example \(550 nobody here\); the others") as partly:
+            await send(some, DIGEST)
+        assert partly.value.code == PARTLY and len(smtp.mails) == 2
         smtp.refuses = True
-        with pytest.raises(Unavailable, match="nobody here"):
+        with pytest.raises(Unavailable, match=r"refused ann@plant\.example \(550 nobody here\)"):
             await send(way, DIGEST)
         (way,) = ways(Alerts(mail=Mail("127.0.0.1", port, "starttls", sender="a@b.example", to=["c@d.example"])))
         with pytest.raises(Unavailable, match="STARTTLS"):
             await send(way, DIGEST)
-    assert len(smtp.mails) == 1, "nothing is sent over a line that was to be private"
+    assert len(smtp.mails) == 2, "nothing is sent over a line that was to be private"
+
+
+async def test_a_mail_server_that_refuses_the_login_is_named(tmp_path: Path) -> None:
+    smtp, files = Smtp(), tls.ensure(Home(tmp_path), [tls.AcceptedName("localhost")])
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(files.cert, files.key)
+    (tmp_path / "password").write_text("right\n")
+    server = await asyncio.start_server(smtp.serve, "localhost", 0, ssl=context)
+    async with server:
+        port, ca = server.sockets[0].getsockname()[1], str(tmp_path / "tls" / "ca.crt")
+        sender, secret = "weir@plant.example", str(tmp_path / "password")
+        mail = Mail("localhost", port, "tls", password_file=secret, sender=sender, to=["ann@plant.example"], ca=ca)
+        (way,) = ways(Alerts(mail=mail))
+        await send(way, DIGEST)
+        assert smtp.logins == ["\0weir@plant.example\0right"] and len(smtp.mails) == 1
+        smtp.refuses_login = True
+        with pytest.raises(Unavailable, match="the mail server refused the login: 535 5.7.8 no such login") as refused:
+            await send(way, DIGEST)
+        assert "password_file" in refused.value.hint
+        (way,) = ways(Alerts(mail=replace(mail, ca="")))
+        with pytest.raises(Unavailable, match="CERTIFICATE_VERIFY_FAILED"):
+            await send(way, DIGEST)
+    assert len(smtp.mails) == 1
+
+
+async def test_what_is_no_broker_is_told() -> None:
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(100)
+        writer.close()
+
+    server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+    async with server:
+        (way,) = ways(Alerts(mqtt=Mqtt("127.0.0.1", server.sockets[0].getsockname()[1])))
+        with pytest.raises(Unavailable, match="ended the connection before it answered the login"):
+            await send(way, DIGEST)
+    (way,) = ways(Alerts(mqtt=Mqtt("127.0.0.1", free_port())))
+    with pytest.raises(Unavailable, match="refused"):
+        await send(way, DIGEST)
 
 
 @pytest.mark.skipif(shutil.which("mosquitto", path="/usr/sbin:/usr/bin") is None, reason="needs Debian's mosquitto")
@@ -186,8 +240,10 @@ async def test_a_broker_takes_it_and_a_wrong_password_is_told(tmp_path: Path) ->
         await eventually(lambda: got)
         assert msgspec.json.decode(got[0])["box"] == "https://box.test"
         password.write_text("wrong")
-        with pytest.raises(Unavailable, match="uthori"):
-            await send(way, DIGEST)
+        for _ in range(5):  # whichever is first, the broker's no or its hanging up
+            with pytest.raises(Unavailable, match="the broker refused the login: Not authorized") as refused:
+                await send(way, DIGEST)
+        assert "password_file" in refused.value.hint
     finally:
         reader.disconnect()
         reader.loop_stop()

@@ -13,7 +13,7 @@ import pytest
 
 from appliance.alerts import message, sender
 from appliance.alerts.alerts import MOST_WAITING, Alerts
-from appliance.alerts.message import Change, Digest
+from appliance.alerts.message import PARTLY, Change, Digest
 from appliance.alerts.sender import Way
 from appliance.config import Alerts as Configured
 from appliance.config import Mail, Mqtt, Webhook
@@ -32,12 +32,13 @@ class Post:
     def __init__(self) -> None:
         self.sent: dict[str, list[Digest]] = {way.name: [] for way in WAYS}
         self.refuses: set[str] = set()
+        self.code: str | None = None
         self.tries = 0
 
     async def send(self, way: Way, digest: Digest) -> None:
         self.tries += 1
         if way.name in self.refuses:
-            raise Unavailable(f"{way.name}: the receiver is away")
+            raise Unavailable(f"{way.name}: the receiver is away", code=self.code)
         self.sent[way.name].append(digest)
 
     def told(self, name: str = "webhook one") -> list[list[str]]:
@@ -149,6 +150,21 @@ async def test_a_receiver_that_is_away_is_a_problem_and_holds_up_nobody_else(fil
         await eventually(lambda: not world.alerts.status().failing)
         assert [each.key for each in world.conditions.current()] == ["disk_low", "memory_low"]
     assert post.told("mail two") == [["+disk_low"], ["+memory_low"]], "nobody is told that telling fails"
+
+
+async def test_a_message_that_some_have_is_not_sent_to_them_again(file: Path) -> None:
+    post = Post()
+    post.refuses, post.code = {"mail two"}, PARTLY
+    world = World(file, post)
+    async with running(world.alerts):
+        world.problem("disk_low")
+        await eventually(lambda: world.alerts.status().failing and post.told())
+        post.refuses.clear()
+        world.problem("memory_low")
+        await eventually(lambda: post.told("mail two") and len(post.told()) == 2)
+        await eventually(lambda: not world.alerts.status().failing)
+    assert post.told("mail two") == [["+memory_low"]]
+    assert post.tries == 4, "two messages for two receivers"
 
 
 async def test_after_a_start_nobody_is_told_anything_anew(file: Path) -> None:
