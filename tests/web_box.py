@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -15,6 +17,7 @@ from appliance.auth.passwords import Passwords
 from appliance.config import Config, Listen
 from appliance.launcher_client import LauncherClient
 from appliance.model import Role, StackRef, Subject
+from appliance.placing import Adjusting
 from appliance.reconcile.observed import Observed
 from appliance.schema.instances import CreateInstance, Instance
 from appliance.schema.members import AddMember
@@ -190,11 +193,36 @@ class Page:
         return dict(re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)"', self.text))
 
 
+async def ask(client: aiohttp.ClientSession, method: str, path: str, **more: Any) -> tuple[int, Any]:
+    """The status, and what the answer says: an object where it is JSON, else its text."""
+    async with client.request(method, path, **more) as answer:
+        text = await answer.text()
+        return answer.status, json.loads(text) if text[:1] in "{[" else text
+
+
+async def raw(box: WebBox, request: bytes) -> bytes:
+    """Send bytes as they are to the TCP door and read until it closes or answers."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", box.port)
+    try:
+        async with asyncio.timeout(10):
+            writer.write(request)
+            await writer.drain()
+            return await reader.read(65536)
+    finally:
+        writer.close()
+        await writer.wait_closed()
+
+
 @asynccontextmanager
 async def web_box(
-    root: Path, config: Config | None = None, *, names: Sequence[str] = (HOST, "localhost:8443")
+    root: Path,
+    config: Config | None = None,
+    *,
+    names: Sequence[str] = (HOST, "localhost:8443"),
+    sandboxed: bool = False,
 ) -> AsyncIterator[WebBox]:
-    """A furnished box that listens; everything is closed afterwards."""
+    """A furnished box that listens; everything is closed afterwards. `sandboxed`: it takes itself for an installed
+    one, where shells are concerned."""
     clock = Clock()
     config = config or Config(listen=Listen(https=8443))
     config = replace(config, listen=replace(config.listen, port=free_port(), launcher_base=free_port()))
@@ -207,7 +235,7 @@ async def web_box(
         stack.callback(hasher.close)
         pokes: list[str] = []
         observed = Observed(context.bus, clock)
-        services = _compose(context, hasher, observed, pokes)
+        services = replace(_compose(context, hasher, observed, pokes), sandboxed=sandboxed)
         stack.push_async_callback(services.launchers.close)
         await services.accounts.bootstrap(PASSWORD)
         box = WebBox(context, services, observed, pokes)
@@ -278,7 +306,7 @@ def _compose(context: Context, hasher: Passwords, observed: Observed, pokes: lis
         snapshots=Snapshots(context, audit),
         endpoints=Endpoints(context, audit),
         library=TeamLibrary(context, audit),
-        limits=InstanceLimits(context, audit, adjust=_nothing_to_adjust, used_mb=lambda instance_id: None),
+        limits=InstanceLimits(context, audit, adjust=Adjusting(), used_mb=lambda instance_id: None),
         quota=DiskQuota(
             context.home.root,
             context.home.root / "reserve",
@@ -296,11 +324,6 @@ def _compose(context: Context, hasher: Passwords, observed: Observed, pokes: lis
             secret=lambda instance_id, generation: "",
         ),
     )
-
-
-async def _nothing_to_adjust(instance_id: str) -> str:
-    """No driver here."""
-    return ""
 
 
 def _page() -> Any:

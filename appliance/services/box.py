@@ -25,6 +25,8 @@ from appliance.services.instances import Instances
 from appliance.services.operations import Operations
 from appliance.system import tls
 
+LOOK_S = 2.0  # for a disk; a healthy one answers within a millisecond
+
 
 class Usage(Struct, frozen=True):
     """What the operating system says: the disk is the one that holds the box's directory."""
@@ -48,6 +50,11 @@ def measure(directory: Path) -> Usage:
         disk_free_bytes=disk.free,
         disk_total_bytes=disk.total,
     )
+
+
+def _without_disk() -> Usage:
+    memory = psutil.virtual_memory()
+    return Usage(psutil.cpu_percent(interval=None), memory.total - memory.available, memory.total, 0, 0, 0)
 
 
 class Box:
@@ -74,12 +81,15 @@ class Box:
         self._operations = operations
         self._broker = broker
         self._started_at = context.clock()
+        self._look_under_way: asyncio.Future[tuple[Usage, str]] | None = None
+        self._late = False
+        self._last: tuple[Usage, str] | None = None
         psutil.cpu_percent(interval=None)  # the first call only marks where the next one begins to count
 
     async def status(self, subject: Subject) -> BoxStatus:
         """The appliance, the instances that the subject may see, the machine, and what is wrong."""
         listed = await self._listed(subject)
-        usage, fingerprint = await asyncio.to_thread(self._look)
+        usage, fingerprint = await self._looked()
         return BoxStatus(
             appliance=self._appliance(fingerprint),
             instances=[_instance(instance) for instance in listed],
@@ -123,6 +133,21 @@ class Box:
         current = self._conditions.current()
         return [condition.problem() for condition in current if _may_see(subject, condition, seen)]
 
+    async def _looked(self) -> tuple[Usage, str]:
+        """What the disk says, or said last where it does not answer, as one on the network that is away. Nobody waits
+        for that, one thread does; the health of the machine tells people."""
+        look = self._look_under_way
+        if look is None:
+            look = self._look_under_way = asyncio.ensure_future(asyncio.to_thread(self._look))
+        await asyncio.wait({look}, timeout=0 if self._late else LOOK_S)
+        self._late = not look.done()
+        if self._late:
+            return self._last or (_without_disk(), "")
+        if self._look_under_way is look:
+            self._look_under_way = None
+        self._last = look.result()
+        return self._last
+
     def _look(self) -> tuple[Usage, str]:
         """What has to be asked of the disk."""
         return self._usage(self._context.home.root), _fingerprint(self._context.home.tls / "ca.crt")
@@ -139,6 +164,7 @@ class Box:
             ca_url=f"{self._context.base_url()}/ca.crt",
             access=self._context.config.ingress.mode,
             http_port=self._context.config.listen.http,
+            sandbox=self._context.home.installed,
             ca_fingerprint=fingerprint,
         )
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
 import msgspec
 from msgspec import UNSET
@@ -25,12 +25,16 @@ _DEVICE = re.compile(r"/dev/[A-Za-z0-9][A-Za-z0-9._+:-]*(/[A-Za-z0-9][A-Za-z0-9.
 # Whoever may open these owns the machine, or other people's terminals and memory.
 _NEVER = re.compile(
     r"/dev/(mem|kmem|port|kmsg|sd\w+|nvme.*|mmcblk.*|vd\w+|xvd\w+|hd\w+|dm-.*|md\d.*|loop.*|sr\d+|disk|mapper|block|mtd.*"
-    r"|ptmx|pts|tty\d*|console|vcs.*|uinput|fuse|kvm|vhost.*|net|cpu.*|shm|mqueue|hugepages|fd|stdin|stdout|stderr|initctl"
+    r"|char|root|cdrom|dvd|watchdog\d*|ptmx|pts|tty\d*|console|vcs.*|uinput|fuse|kvm|vhost.*|net|cpu.*|shm|mqueue|hugepages|fd|stdin|stdout|stderr|initctl"
     r"|log|snapshot|vfio|bus/pci.*)(/.*)?"
 )
 
-Adjust = Callable[[str], Awaitable[str]]
-"""Have the limits of an instance take effect now; answers what this box can't enforce, for people."""
+
+class Adjust(Protocol):
+    """Has the limits of an instance take effect now; both answer what this box can't enforce, for people."""
+
+    async def __call__(self, instance_id: str) -> str: ...
+    async def lacks(self) -> str: ...
 
 
 class InstanceLimits:
@@ -49,7 +53,7 @@ class InstanceLimits:
         row = await self._context.store.read(lambda tx: limits.get(tx, instance_id))
         if row is None:
             raise _unknown()
-        return self._shown(row, "")
+        return self._shown(row, await self._adjust.lacks())
 
     async def change(self, subject: Subject, instance_id: str, body: ChangeLimits) -> ShownLimits:
         """What is named, at once where the instance runs. Raises NotFound, Invalid, Conflict `device_leased`."""

@@ -9,8 +9,8 @@ from pathlib import Path
 from cryptography import x509
 
 from appliance.config import Home
-from appliance.schema.box import HostCertificate, HostDisk, Machine
-from appliance.system import vitals
+from appliance.schema.box import HostCertificate, HostDisk, HostUnit, Machine
+from appliance.system import kernel, vitals
 
 
 def read(home: Home, now: datetime) -> Machine:
@@ -41,7 +41,15 @@ def read(home: Home, now: datetime) -> Machine:
         temperature_c=round(heat.now_c, 1) if heat else None,
         temperature_limit_c=round(heat.limit_c, 1) if heat else None,
         clock_synced=vitals.clock_state().synced,
+        units=_units() if home.installed else None,
     )
+
+
+def _units() -> list[HostUnit] | None:
+    try:
+        return [HostUnit(name, active, sub) for name, active, sub in kernel.units()]
+    except OSError:
+        return None
 
 
 def _certificate(file: Path, what: str, now: datetime) -> HostCertificate | None:

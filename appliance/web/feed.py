@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 from collections import deque
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ class Feed:
         self._ring: deque[Event] = deque(maxlen=keep)
         self._next = 1  # number of the next event
         self._waiting: set[asyncio.Event] = set()
+        self.revocations = 0  # how often rights were taken or changed
         self.closed = False
         bus.listen(self._seen)
 
@@ -51,6 +53,16 @@ class Feed:
         """True as soon as there is something at `position`, False after `timeout_s` or when a token died."""
         if self._next > position or self.closed:
             return True
+        return await self._woken(timeout_s) and (self._next > position or self.closed)
+
+    async def revoked(self, seen: int, timeout_s: float) -> None:
+        """Returns once `revocations` is not `seen` any more, when all streams are to end, or after `timeout_s`."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                while self.revocations == seen and not self.closed:
+                    await self._woken(timeout_s)
+
+    async def _woken(self, timeout_s: float) -> bool:
         wake = asyncio.Event()
         self._waiting.add(wake)
         try:
@@ -60,7 +72,7 @@ class Feed:
             return False
         finally:
             self._waiting.discard(wake)
-        return self._next > position or self.closed
+        return True
 
     def close(self) -> None:
         """Let all streams end."""
@@ -77,6 +89,7 @@ class Feed:
             self._next += 1
             self._wake()
         elif event.kind == "token.revoked":
+            self.revocations += 1
             self._wake()  # streams then ask again whom they serve
 
     def _wake(self) -> None:

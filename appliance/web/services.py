@@ -73,3 +73,4 @@ class Services(Struct, frozen=True):
     quota: DiskQuota
     operations: Operations
     backups: BackupsOfBox
+    sandboxed: bool = False  # whether each instance has a user and a sandbox of its own

@@ -2,40 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import AsyncIterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 from appliance.model import Role
-from tests.web_box import API, HOST, WebBox, web_box
-
-
-@pytest.fixture
-async def box(home: Path) -> AsyncIterator[WebBox]:
-    async with web_box(home) as box:
-        yield box
-
-
-async def ask(client: Any, method: str, path: str, **more: Any) -> tuple[int, Any]:
-    async with client.request(method, path, **more) as answer:
-        text = await answer.text()
-        return answer.status, json.loads(text) if text[:1] in "{[" else text
-
-
-async def raw(box: WebBox, request: bytes) -> bytes:
-    """Send bytes as they are to the TCP door and read until it closes or answers."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", box.port)
-    writer.write(request)
-    await writer.drain()
-    answer = await asyncio.wait_for(reader.read(65536), 10)
-    writer.close()
-    await writer.wait_closed()
-    return answer
-
+from tests.web_box import API, HOST, WebBox, ask
 
 # Who asks
 

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
 from appliance.services.people import avatar
-from tests.web_box import WebBox, web_box
-
-
-@pytest.fixture
-async def box(home: Path) -> AsyncIterator[WebBox]:
-    async with web_box(home) as box:
-        yield box
+from tests.web_box import WebBox
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -15,12 +14,6 @@ from tests.web_box import HOST, ORIGIN, PASSWORD, WebBox, web_box
 
 SESSION = "__Host-weir_sid"
 EVIL = "https://box.test:10003"  # an instance on the same host name
-
-
-@pytest.fixture
-async def box(home: Path) -> AsyncIterator[WebBox]:
-    async with web_box(home) as box:
-        yield box
 
 
 async def test_login_landing_logout(box: WebBox) -> None:

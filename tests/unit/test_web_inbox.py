@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,15 +10,9 @@ from msgspec import Struct
 from appliance.model import Role
 from appliance.schema.members import Announce, Invite
 from appliance.schema.users import CreateTeam
-from tests.web_box import PASSWORD, WebBox, web_box
+from tests.web_box import PASSWORD, WebBox
 
 EVIL = "https://box.test:10003"  # an instance on the same host name
-
-
-@pytest.fixture
-async def box(home: Path) -> AsyncIterator[WebBox]:
-    async with web_box(home) as made:
-        yield made
 
 
 class Asked(Struct):

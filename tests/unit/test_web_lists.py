@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,13 +9,7 @@ import pytest
 from appliance.schema.catalogue import CreateStack
 from appliance.schema.snapshots import CreateSnapshot
 from appliance.schema.users import CreateApplication
-from tests.web_box import API, WebBox, web_box
-
-
-@pytest.fixture
-async def box(home: Path) -> AsyncIterator[WebBox]:
-    async with web_box(home) as made:
-        yield made
+from tests.web_box import API, WebBox
 
 
 async def ask(box: WebBox, path: str, status: int = 200) -> Any:

@@ -18,7 +18,7 @@ from tests.web_box import API, WebBox, web_box
 
 @pytest.fixture
 async def box(home: Path) -> AsyncIterator[WebBox]:
-    async with web_box(home) as box:
+    async with web_box(home, sandboxed=True) as box:
         yield box
 
 
@@ -77,3 +77,25 @@ async def test_a_shell_stays_while_others_come_and_go(box: WebBox) -> None:
         await suspend(box, other, "")
         await shell.send_bytes(b"dls\n")
         assert (await shell.receive(timeout=5)).data == b"d\0\0\0\3ls\n"
+
+
+async def test_without_sandboxes_it_is_for_administrators(home: Path) -> None:
+    """Such a shell owns the whole box: an owner is told so, an administrator gets it, the audit log says as whom."""
+    async with web_box(home) as box:
+        instance, owner = await box.instance("first"), await box.person("olga", Role.OWNER)
+        path = f"{API}/projects/{instance.id}/shell"
+        client = box.client("tcp", await box.token(owner))
+        async with launcher(instance):
+            with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+                await client.ws_connect(path)
+            assert refused.value.status == 403
+            ada = await box.person("ada", Role.NONE, admin=True)
+            client = box.client("tcp", await box.token(ada, admin_opt_in=True))
+            async with client.ws_connect(path) as shell:
+                await shell.send_bytes(b"dls\n")
+                assert (await shell.receive(timeout=5)).data == b"d\0\0\0\3ls\n"
+                await box.services.directory.users.change(box.root, ada.id, ChangeUser(admin=False))
+                assert (await shell.receive(timeout=5)).type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED)
+        async with box.client("api").get(f"{API}/projects/{instance.id}/audit-log") as answer:
+            (opened,) = [each for each in (await answer.json())["log"] if each["event"] == "instance.shell.opened"]
+        assert "who owns the whole box" in opened["body"]["info"]["account"]

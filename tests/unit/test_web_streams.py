@@ -24,12 +24,6 @@ from tests.support import eventually
 from tests.web_box import API, WebBox, web_box
 
 
-@pytest.fixture
-async def box(home: Path) -> AsyncIterator[WebBox]:
-    async with web_box(home) as box:
-        yield box
-
-
 class Stream:
     """Reads server-sent events; comments come as event `comment`."""
 

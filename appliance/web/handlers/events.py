@@ -8,7 +8,7 @@ from aiohttp import web
 
 from appliance.events import Event
 from appliance.model import Role
-from appliance.web.handlers.logs import still_valid
+from appliance.web.lasting import still_there
 from appliance.web.route import Ask
 from appliance.web.services import Services
 from appliance.web.sse import KEEPALIVE_S, EventStream
@@ -29,15 +29,15 @@ class _Follower:
     def __init__(self, services: Services, ask: Ask[None, None], stream: EventStream) -> None:
         self._services = services
         self._feed = services.feed
+        self._ask = ask
         self._subject = ask.subject
-        self._token = ask.bearer
         self._stream = stream
 
     async def run(self, last_id: str | None) -> None:
         position = self._feed.position_after(last_id)
         if position is None:
             position = await self._reset()
-        while not self._feed.closed and not self._stream.gone and await still_valid(self._services, self._token):
+        while not self._feed.closed and not self._stream.gone and await self._recognised():
             if not await self._feed.wait(position, KEEPALIVE_S):
                 await self._stream.keepalive()
                 continue
@@ -48,6 +48,12 @@ class _Follower:
             for number, event in events:
                 await self._send(number, event)
                 position = number + 1
+
+    async def _recognised(self) -> bool:
+        """Whether the client is still let in; what he may see is then judged by what he is now."""
+        subject = await still_there(self._services, self._ask)
+        self._subject = subject or self._subject
+        return subject is not None
 
     async def _reset(self) -> int:
         position = self._feed.position  # before the list: an event in between is then told twice, not lost

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator
+from typing import Any
 
 from aiohttp import web
 
-from appliance.errors import Invalid, NotFound, Unauthorized, Unavailable
+from appliance.errors import Invalid, NotFound, Unavailable
 from appliance.launcher_client import StreamEvent
 from appliance.model import Desired, InstanceSpec
 from appliance.schema.common import LogQuery, LogStreamQuery
 from appliance.schema.instances import LogPage
+from appliance.web.lasting import while_allowed
 from appliance.web.logpage import inclusive, page_of
 from appliance.web.route import Ask
 from appliance.web.services import Services
 from appliance.web.sse import EventStream
+
+PERMISSION = "project:log"
 
 
 async def page(services: Services, ask: Ask[LogQuery, None]) -> LogPage:
@@ -28,7 +32,7 @@ async def page(services: Services, ask: Ask[LogQuery, None]) -> LogPage:
 
 async def follow(services: Services, ask: Ask[LogStreamQuery, None]) -> web.StreamResponse:
     """The launcher's own stream, passed on; it goes on after Last-Event-ID or `cursor`. Ends when the launcher goes
-    away, so that the client comes back with the id of the last entry it has."""
+    away, so that the client comes back with the id of the last entry it has, and when he may not read it any more."""
     spec = await placed(services, ask.id)
     cursor = inclusive(ask.header("Last-Event-ID") or ask.query.cursor)
     stream = EventStream(ask.request)
@@ -36,30 +40,23 @@ async def follow(services: Services, ask: Ask[LogStreamQuery, None]) -> web.Stre
         await stream.open()
         # The client or the launcher left: nothing can be said on a stream that has begun.
         with contextlib.suppress(ConnectionError, Unavailable):
-            await pass_on(services, ask.bearer, events, stream)
+            await pass_on(services, ask, PERMISSION, events, stream)
     return stream.response
 
 
-async def pass_on(services: Services, token: str, events: AsyncIterator[StreamEvent], stream: EventStream) -> None:
-    """A launcher's events to a client, for as long as its token is good. Raises ConnectionError, Unavailable."""
+async def pass_on(
+    services: Services, ask: Ask[Any, None], permission: str, events: AsyncIterator[StreamEvent], stream: EventStream
+) -> None:
+    """A launcher's events to a client, for as long as he may have them. Raises ConnectionError, Unavailable."""
+    await while_allowed(services, ask, permission, _pass_all(events, stream))
+
+
+async def _pass_all(events: AsyncIterator[StreamEvent], stream: EventStream) -> None:
     async for event in events:
         if event.event == "keepalive":
             await stream.keepalive()
         else:
             await stream.send(event.event, event.data.encode(), id=event.id or None)
-        if services.feed.closed or not await still_valid(services, token):
-            return
-
-
-async def still_valid(services: Services, token: str) -> bool:
-    """Whether a stream that was opened with `token` may go on; empty on api.sock, where there is none."""
-    if not token:
-        return True
-    try:
-        await services.tokens.verify(token)
-    except Unauthorized:
-        return False
-    return True
 
 
 async def placed(services: Services, instance_id: str) -> InstanceSpec:

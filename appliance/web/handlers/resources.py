@@ -20,7 +20,8 @@ async def history(services: Services, ask: Ask[ResourcesQuery, None]) -> Resourc
 
 
 async def follow(services: Services, ask: Ask[ResourcesStreamQuery, None]) -> web.StreamResponse:
-    """Samples as they come, first those after Last-Event-ID or `since`. Ends when the launcher goes away."""
+    """Samples as they come, first those after Last-Event-ID or `since`. Ends when the launcher goes away,
+    and when the client may not read them any more."""
     spec = await placed(services, ask.id)
     last = ask.header("Last-Event-ID") or ""
     since = int(last) if last.isascii() and last.isdigit() and len(last) <= 15 else ask.query.since
@@ -29,7 +30,7 @@ async def follow(services: Services, ask: Ask[ResourcesStreamQuery, None]) -> we
         await stream.open()
         # The client or the launcher left: nothing can be said on a stream that has begun.
         with contextlib.suppress(ConnectionError, Unavailable):
-            await pass_on(services, ask.bearer, events, stream)
+            await pass_on(services, ask, "project:read", events, stream)
     return stream.response
 
 

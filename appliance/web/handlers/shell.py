@@ -1,16 +1,19 @@
-"""A shell of an instance, in its sandbox: a WebSocket to its launcher's terminal."""
+"""A shell of an instance: a WebSocket to its launcher's terminal, in the instance's sandbox where it has one."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import pwd
 import struct
 
 from aiohttp import WSMsgType, web
 
-from appliance.errors import Forbidden, Invalid, NotFound, Unauthorized
-from appliance.web.access import Access
+from appliance.errors import Forbidden, Invalid
+from appliance.model import Subject
 from appliance.web.handlers.logs import placed
+from appliance.web.lasting import while_allowed
 from appliance.web.route import STREAM, Ask
 from appliance.web.services import Services
 
@@ -18,8 +21,8 @@ CHUNK = 16 * 1024
 MOST_BYTES = 64 * 1024
 HEARTBEAT_S = 20.0
 SEND_S = 30.0
-LOOK_S = 10.0
-PERMISSION = "project:shell"
+IN_SANDBOX = "project:shell"
+OF_THE_BOX = "settings:edit"  # without sandboxes a shell of one instance reaches everything
 _HEAD = struct.Struct("!cI")
 _KINDS = (b"d", b"r")  # keys; rows and columns
 
@@ -30,23 +33,15 @@ async def open_(services: Services, ask: Ask[None, None]) -> web.StreamResponse:
     Ends as well when whoever opened it may not have it any more: suspended, logged out, no longer an owner."""
     socket = web.WebSocketResponse(max_msg_size=MOST_BYTES, heartbeat=HEARTBEAT_S)
     if not socket.can_prepare(ask.request):
-        raise Invalid("A shell is opened as a WebSocket.", hint="Type: weir shell NAME")
+        raise Invalid("A shell is opened as a WebSocket.", hint="Type: weir instance shell NAME")
     spec = await placed(services, ask.id)
-    await services.instances.shell_opened(ask.subject, ask.id, "its own user, in its sandbox")
+    permission, account = _terms(services, ask.subject)
+    await services.instances.shell_opened(ask.subject, ask.id, account)
     reader, writer = await services.launchers.shell(spec)
     try:
         await socket.prepare(ask.request)
         ask.request[STREAM] = socket
-        printing = asyncio.create_task(_print(reader, socket))
-        typing = asyncio.create_task(_type(socket, writer))
-        refused = asyncio.create_task(_until_refused(services, ask))
-        tasks = (printing, typing, refused)
-        try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        await while_allowed(services, ask, permission, _print(reader, socket), _type(socket, writer))
         with contextlib.suppress(ConnectionError, TimeoutError):
             async with asyncio.timeout(SEND_S):
                 await socket.close()
@@ -55,16 +50,23 @@ async def open_(services: Services, ask: Ask[None, None]) -> web.StreamResponse:
     return socket
 
 
-async def _until_refused(services: Services, ask: Ask[None, None]) -> None:
-    """Returns when the rights that opened the shell are gone, at once where that is told, and when the box ends."""
-    access = Access(services)
-    while not services.feed.closed:
-        try:
-            subject = await services.tokens.verify(ask.bearer) if ask.bearer else ask.subject
-            await access.check_again(PERMISSION, ask.id, subject)
-        except (Unauthorized, Forbidden, NotFound):
-            return
-        await services.feed.wait(services.feed.position, LOOK_S)
+def _terms(services: Services, subject: Subject) -> tuple[str, str]:
+    """The permission that the shell lives by, and as whom it runs, in words. Raises Forbidden."""
+    if services.sandboxed:
+        return IN_SANDBOX, "its own user, in its sandbox"
+    if not subject.admin or subject.team_ids is not None:
+        raise Forbidden(
+            "Instances have no sandbox on this box: a shell of one would own the whole box.",
+            hint="Ask an administrator of the box for one, or for an installed box, where instances have sandboxes.",
+        )
+    return OF_THE_BOX, f"{_own_name()}, who owns the whole box"
+
+
+def _own_name() -> str:
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())
 
 
 async def _print(reader: asyncio.StreamReader, socket: web.WebSocketResponse) -> None:

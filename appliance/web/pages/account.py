@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 from urllib.parse import urlsplit
 
 from msgspec import Struct
@@ -15,12 +14,13 @@ from appliance.services.accounts import PASSWORD_EXPIRED
 from appliance.system.access import HOST, Access, access_of
 from appliance.web import pages
 from appliance.web.bodies import JSON
-from appliance.web.browser import Browser, ended_session_cookie, session_cookie
+from appliance.web.browser import ended_session_cookie, session_cookie
 from appliance.web.middleware import CONTENT_POLICY
-from appliance.web.route import Ask, Reply, redirect
+from appliance.web.pages import recovery
+from appliance.web.pages.inbox import inbox
+from appliance.web.pages.visitor import BrowserAsk, browser_of
+from appliance.web.route import Reply, redirect
 from appliance.web.services import Services
-
-BrowserAsk = Ask[Any, Any]
 
 # Where a login may lead: the landing page, or back into an editor's login. Nothing else, and nothing elsewhere.
 _NEXT = re.compile(r"/(account/complete/[A-Za-z0-9_-]{1,128})?")
@@ -51,8 +51,6 @@ async def landing(services: Services, ask: BrowserAsk) -> Reply:
     browser = browser_of(ask)
     if browser.session is None:
         return redirect("/account/login")
-    from appliance.web.pages.inbox import inbox  # it names this module
-
     found = await services.instances.list(ask.subject)
     access = access_of(services.config)
     cards = [_card(each, access.seen_from(ask.origin, each.url, each.ports["public"])) for each in found.instances]
@@ -129,8 +127,6 @@ async def _new_session(services: Services, ask: BrowserAsk) -> str:
 
 async def _must_change(services: Services, ask: BrowserAsk, error: Forbidden) -> Reply:
     """Whoever proved a password that has to be changed gets the page that changes it. Raises `error` else."""
-    from appliance.web.pages import recovery  # it names this module
-
     proved = str(ask.body.get("username", "")), str(ask.body.get("password", ""))
     code = await services.directory.recovery.for_expired(*proved) if error.code == PASSWORD_EXPIRED else None
     if code is None:
@@ -148,12 +144,6 @@ def _policy(origin: str, access: Access) -> str:
 
 def _next(wanted: str) -> str:
     return wanted if _NEXT.fullmatch(wanted) else "/"
-
-
-def browser_of(ask: BrowserAsk) -> Browser:
-    """The browser behind a request of a `browser` route."""
-    assert ask.browser is not None, "a route of kind `browser`"
-    return ask.browser
 
 
 def _card(instance: Instance, url: str) -> Card:

@@ -10,7 +10,7 @@ from msgspec import Struct
 from appliance.model import Role
 from appliance.schema.common import Page
 from appliance.schema.members import Invitation, MarkNotifications, Notification
-from appliance.web.pages.account import BrowserAsk, browser_of
+from appliance.web.pages.visitor import BrowserAsk, browser_of
 from appliance.web.route import Reply, redirect
 from appliance.web.services import Services
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from typing import Any
 
 import msgspec
 
@@ -11,11 +10,10 @@ from appliance.errors import Unauthorized
 from appliance.model import Subject
 from appliance.schema.oauth import OAuthRefusal, OAuthToken
 from appliance.services.oauth import OAuthError
-from appliance.web.pages.account import browser_of, login_form
+from appliance.web.pages.account import login_form
+from appliance.web.pages.visitor import BrowserAsk, browser_of
 from appliance.web.route import Ask, Reply, redirect
 from appliance.web.services import Services
-
-BrowserAsk = Ask[Any, Any]
 
 
 async def authorize(services: Services, ask: BrowserAsk) -> Reply:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from appliance.errors import Invalid, TooMany, Unauthorized
 from appliance.schema.common import Status
 from appliance.schema.users import ForgotPassword, GivenToken, NewPassword, Register, User
 from appliance.web import pages
-from appliance.web.pages.account import browser_of
+from appliance.web.pages.visitor import BrowserAsk, browser_of
 from appliance.web.route import Ask, Reply, redirect
 from appliance.web.services import Services
 
-BrowserAsk = Ask[Any, Any]
 DONE = Status()
 
 
