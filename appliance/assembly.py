@@ -94,6 +94,25 @@ class Parts(Struct, frozen=True):
     announced: Announced
 
 
+class Ground(Struct, frozen=True):
+    """What the services of one appliance stand on together."""
+
+    context: Context
+    names: AcceptedNames
+    conditions: Conditions
+    observed: Observed
+    queue: KeyedQueue
+    hasher: Passwords
+    readiness: Readiness
+    desk: BrokerDesk
+    adjusting: Adjusting
+
+    def up(self, instance_id: str) -> bool:
+        """Whether its launcher was seen to run."""
+        entry = self.observed.entry(instance_id)
+        return entry is not None and entry.observation.phase is Phase.UP
+
+
 class Readiness:
     """Whether the box has come up: everything was looked at once and nginx was given its configuration."""
 
@@ -115,13 +134,21 @@ def assemble(home: Home, config: Config, secrets: BoxSecrets, bus: Bus, store: S
     context = Context(store, bus, clock, config, home, secrets, names.authorities)
     conditions = Conditions(clock, bus)
     observed, queue, readiness = Observed(bus, clock), KeyedQueue(), Readiness()
-    hasher = Passwords()
     broker = broker_of(context, conditions)
-    desk = BrokerDesk(context, broker)
-    adjusting = Adjusting()
-    services = _services(context, names, hasher, conditions, observed, queue, readiness, desk, adjusting)
+    ground = Ground(
+        context=context,
+        names=names,
+        conditions=conditions,
+        observed=observed,
+        queue=queue,
+        hasher=Passwords(),
+        readiness=readiness,
+        desk=BrokerDesk(context, broker),
+        adjusting=Adjusting(),
+    )
+    services = _services(ground)
     driver = driver_of(home, config, services.tokens)
-    adjusting.connect(driver, services.instances.spec)
+    ground.adjusting.connect(driver, services.instances.spec)
     moves = Moves(context, services.audit)
     reconciler, proxy = _loops(services, driver, conditions, observed, queue, names, moves)
     gate = SocketGate(home.run / "up", observed, tasks)
@@ -134,7 +161,7 @@ def assemble(home: Home, config: Config, secrets: BoxSecrets, bus: Bus, store: S
         services=services,
         names=names,
         moves=moves,
-        hasher=hasher,
+        hasher=ground.hasher,
         driver=driver,
         reconciler=reconciler,
         gate=gate,
@@ -149,46 +176,23 @@ def assemble(home: Home, config: Config, secrets: BoxSecrets, bus: Bus, store: S
     )
 
 
-def _services(
-    context: Context,
-    names: AcceptedNames,
-    hasher: Passwords,
-    conditions: Conditions,
-    observed: Observed,
-    queue: KeyedQueue,
-    readiness: Readiness,
-    desk: BrokerDesk,
-    adjusting: Adjusting,
-) -> Services:
+def _services(ground: Ground) -> Services:
+    context, conditions = ground.context, ground.conditions
     audit = Audit(context)
     tokens = Tokens(context, audit, on_spent=partial(_raise_spent, conditions))
     known = Stacks(context, find=partial(stacks.find, context.home))
     latest, launchers = Latest(context.home.state / "peaks.json"), _launchers(context.config, tokens)
-    instances = Instances(
-        context,
-        audit=audit,
-        stacks=known,
-        live=observed,
-        poke=queue.poke,
-        probe=sockets.port_free,
-        resources=latest.of,
-    )
-    looked_after = _operations(context, audit, conditions, instances, latest, observed, queue)
-    quota = DiskQuota(
-        context.home.root,
-        context.home.state / "reserve",
-        instances=instances,
-        measure=launchers.disk,
-        conditions=conditions,
-    )
+    instances = _instances(ground, audit, known, latest)
+    looked_after = _operations(ground, audit, instances, latest)
+    quota = _quota(ground, instances, launchers)
     return Services(
         config=context.config,
         home=context.home,
         bus=context.bus,
         clock=context.clock,
-        names=names.authorities,
+        names=ground.names.authorities,
         secrets=context.box,
-        accounts=Accounts(context, audit, hasher),
+        accounts=Accounts(context, audit, ground.hasher),
         tokens=tokens,
         oauth=OAuth(context),
         teams=Teams(context, audit),
@@ -198,77 +202,90 @@ def _services(
         audit=audit,
         stacks=known,
         catalogue=catalogue(context, audit, versions=stacks.versions(), unbuild=partial(stacks.remove, context.home)),
-        box=Box(
-            context,
-            instances=instances,
-            health=health(
-                context,
-                conditions=conditions,
-                instances=instances,
-                stacks=known,
-                further=[WearCheck(partial(looked_after.worn, SYSTEM))],
-            ),
-            conditions=conditions,
-            ready=readiness,
-            operations=looked_after,
-            broker=desk,
-        ),
-        broker=desk,
-        accepted=Accepted(context, audit, names),
+        box=_box(ground, instances, known, looked_after),
+        broker=ground.desk,
+        accepted=Accepted(context, audit, ground.names),
         launchers=launchers,
         feed=Feed(context.bus),
-        directory=directory(context, audit, hasher),
-        resources=Resources(
-            latest,
-            instances=instances,
-            launchers=launchers,
-            conditions=conditions,
-            bus=context.bus,
-            written=looked_after.wear.written,
-        ),
+        directory=directory(context, audit, ground.hasher),
+        resources=_resources(ground, instances, launchers, latest, looked_after),
         snapshots=Snapshots(context, audit),
         endpoints=Endpoints(context, audit),
         library=TeamLibrary(context, audit),
         quota=quota,
-        limits=InstanceLimits(context, audit, adjust=adjusting, used_mb=quota.used_mb),
+        limits=InstanceLimits(context, audit, adjust=ground.adjusting, used_mb=quota.used_mb),
         operations=looked_after,
         backups=backups_of(
-            context,
-            audit,
-            conditions=conditions,
-            instances=instances,
-            up=partial(_is_up, observed),
-            secret=tokens.api_secret,
+            context, audit, conditions=conditions, instances=instances, up=ground.up, secret=tokens.api_secret
         ),
+        sandboxed=context.home.installed,
     )
 
 
-def _is_up(observed: Observed, instance_id: str) -> bool:
-    entry = observed.entry(instance_id)
-    return entry is not None and entry.observation.phase is Phase.UP
+def _instances(ground: Ground, audit: Audit, known: Stacks, latest: Latest) -> Instances:
+    return Instances(
+        ground.context,
+        audit=audit,
+        stacks=known,
+        live=ground.observed,
+        poke=ground.queue.poke,
+        probe=sockets.port_free,
+        resources=latest.of,
+    )
 
 
-def _operations(
-    context: Context,
-    audit: Audit,
-    conditions: Conditions,
-    instances: Instances,
-    latest: Latest,
-    observed: Observed,
-    queue: KeyedQueue,
-) -> Operations:
-    def up(instance_id: str) -> bool:
-        entry = observed.entry(instance_id)
-        return entry is not None and entry.observation.phase is Phase.UP
-
+def _operations(ground: Ground, audit: Audit, instances: Instances, latest: Latest) -> Operations:
     return operations(
-        context,
+        ground.context,
         audit,
-        conditions=conditions,
+        conditions=ground.conditions,
         instances=instances,
         peak_bytes=latest.peak_bytes,
-        up=up,
-        poke=queue.poke,
+        up=ground.up,
+        poke=ground.queue.poke,
+    )
+
+
+def _quota(ground: Ground, instances: Instances, launchers: LauncherClient) -> DiskQuota:
+    home = ground.context.home
+    return DiskQuota(
+        home.root,
+        home.state / "reserve",
+        instances=instances,
+        measure=launchers.disk,
+        conditions=ground.conditions,
+    )
+
+
+def _box(ground: Ground, instances: Instances, known: Stacks, looked_after: Operations) -> Box:
+    checks = health(
+        ground.context,
+        conditions=ground.conditions,
+        instances=instances,
+        stacks=known,
+        further=[WearCheck(partial(looked_after.worn, SYSTEM))],
+    )
+    return Box(
+        ground.context,
+        instances=instances,
+        health=checks,
+        conditions=ground.conditions,
+        ready=ground.readiness,
+        operations=looked_after,
+        broker=ground.desk,
+    )
+
+
+def _resources(
+    ground: Ground, instances: Instances, launchers: LauncherClient, latest: Latest, looked_after: Operations
+) -> Resources:
+    return Resources(
+        latest,
+        instances=instances,
+        launchers=launchers,
+        conditions=ground.conditions,
+        bus=ground.context.bus,
+        written=looked_after.wear.written,
     )
 
 

@@ -13,7 +13,7 @@ from textual.events import Key
 
 from appliance.schema.instances import Instance
 from tui import crash, keys
-from tui.address import SYSTEM_HOME, Address
+from tui.address import Address
 from tui.client import Client
 from tui.errors import BoxError
 from tui.keys import Action, Keys
@@ -22,7 +22,7 @@ from tui.names import Names
 from tui.profile import Profile
 from tui.remap import Own, read_own
 from tui.screens import opener
-from tui.screens.frame import AT_THE_BOX, Frame
+from tui.screens.frame import NO_SANDBOX, Frame
 from tui.screens.instances import InstancesScreen
 from tui.screens.registry import PLACES, Place
 from tui.signs import Kind
@@ -204,14 +204,11 @@ class WeirApp(App[None]):
             self.exit()
 
     def has(self, needs: str) -> bool:
-        """Whether what an action needs is to be had from here: files of this machine, or a shell. An installed box
-        opens shells in the sandboxes of its instances; else administrators on the box itself get one."""
+        """Whether what an action needs is to be had from here: files of this machine, or a shell. Where instances have
+        no sandbox, only administrators get one: it would own the whole box."""
         if needs == "shell":
             status = self.known.status
-            if status is not None and status.appliance.home == str(SYSTEM_HOME):
-                return True
-            here = self.profile.files and self.client.address.socket is not None
-            return here and self.known.rights.may("settings:edit")
+            return status is not None and (status.appliance.sandbox or self.known.rights.may("settings:edit"))
         return self.profile.files if needs == "files" else True
 
     def offers(self, what: Action | Place) -> bool:
@@ -239,8 +236,9 @@ class WeirApp(App[None]):
                 self.go(place.word, about)
                 if rest and not place.about and self.frame.word == place.word:
                     self.frame.named(rest)
-        elif action is not None and action.needs == "shell" and not self.has("shell"):
-            self.frame.say(AT_THE_BOX, Kind.BAD)
+        elif action is not None and action.needs == "shell" and not self.offers(action):
+            said = NO_SANDBOX if self.known.may(action.permission) else "your role does not let you open shells"
+            self.frame.say(said, Kind.BAD)
         elif action is None or not self.offers(action):
             self.frame.say(f"'{word}' is no command; ? lists them", Kind.BAD)
         elif action.scope == keys.INSTANCE:

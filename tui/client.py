@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -11,6 +11,7 @@ import msgspec
 from tui.address import Address
 from tui.http import LIMITS, failure, tls
 from tui.lean import httpx
+from tui.patience import PATIENCE_S, down
 from tui.wire import ANSWER_S, API, CONNECT_S, OPEN, SILENCE_S, SseEvent, SseParser, decode, headers, refusal
 
 T = TypeVar("T")
@@ -104,6 +105,19 @@ class Client:
             for event in parser.feed(chunk):
                 yield event
 
+    async def _patiently(self, answer: Coroutine[Any, Any, T]) -> T:
+        """The answer. Raises BoxError as soon as there is nothing to wait for."""
+        task = asyncio.ensure_future(answer)
+        try:
+            while not (await asyncio.wait([task], timeout=PATIENCE_S))[0]:
+                if (error := await asyncio.to_thread(down, self.address)) is not None:
+                    raise error
+            return task.result()
+        finally:
+            if not task.done():
+                task.cancel()
+                await asyncio.wait([task])
+
     async def _send(
         self, method: str, path: str, *, params: Mapping[str, str] | None = None, body: object = None
     ) -> bytes:
@@ -112,7 +126,7 @@ class Client:
             fields["headers"] = {"Content-Type": "application/json"}
         try:
             async with asyncio.timeout(ANSWER_S + CONNECT_S):
-                response = await self._http.request(method, API + path, params=params, **fields)
+                response = await self._patiently(self._http.request(method, API + path, params=params, **fields))
         except (httpx.HTTPError, TimeoutError) as error:
             raise failure(self.address, error) from error
         if response.status_code >= 300:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from appliance.schema.backups import Backups
 from appliance.schema.box import BoxStatus, HostCertificate, HostDisk, Machine
+from appliance.schema.broker import BrokerStatus
 from appliance.schema.operations import WearReport
 from tui.signs import Kind
-from tui.text import age, duration, percent, size
+from tui.text import age, duration, parse_time, percent, plural, size
 
 Fact = tuple[str, str, str]  # label, text, style
 NEARLY_FULL = 0.9
@@ -43,6 +45,7 @@ def of_machine(machine: Machine) -> list[Fact]:
         _throttling(machine),
         _clock(machine),
         *(_certificate(each) for each in machine.certificates),
+        _units(machine),
     ]
 
 
@@ -80,6 +83,53 @@ def of_operations(status: BoxStatus, wear: WearReport) -> list[Fact]:
         facts.append(("written", text, Kind.BAD if low else "plain"))
     facts += [("", f"{each.name}: {size(each.per_day_bytes)} a day", "dim") for each in wear.instances[:MOST_WRITERS]]
     return facts
+
+
+def of_backups(found: Backups, now: datetime | None = None) -> list[Fact]:
+    """The newest backup, whether it was proven, and when the next one comes by itself."""
+    plan = found.schedule
+    coming = "none by themselves" if plan.every == "off" else f"the next one {_minute(plan.next_at)}"
+    if not found.backups:
+        return [("backups", f"none yet; {coming}", Kind.CHANGING)]
+    newest = max(found.backups, key=lambda each: each.made_at)
+    proven = f"proven {_minute(newest.verified_at)}" if newest.verified_at else "never proven"
+    made = f"the newest of {len(found.backups)} is {age(newest.made_at, now or datetime.now(UTC))} old"
+    if newest.verify_error:
+        return [("backups", f"{made}, and does not open: {newest.verify_error}", Kind.BAD)]
+    return [("backups", f"{made}, {proven}; {coming}", "plain")]
+
+
+def of_broker(status: BrokerStatus) -> list[Fact]:
+    """The message broker: whether it runs, who may log in, and where it listens."""
+    if not status.enabled:
+        return [("broker", "switched off; [broker] enabled = true in config.toml", "dim")]
+    connected = "" if status.connected is None else f", {plural(status.connected, 'connection')}"
+    clients = f"{plural(status.clients, 'instance')} may log in{connected}"
+    state = f"running, pid {status.pid}; {clients}" if status.running else f"does not run; {clients}"
+    facts: list[Fact] = [("broker", state, "plain" if status.running else Kind.BAD)]
+    if status.message:
+        facts.append(("", status.message, Kind.BAD))
+    facts += [("", each, "dim") for each in (status.url, *status.public_urls) if each]
+    return facts
+
+
+def _units(machine: Machine) -> Fact:
+    if machine.units is None:
+        return ("units", "none: systemd does not run this box", "dim")
+    failed = [each.name for each in machine.units if each.active == "failed"]
+    if failed:
+        return ("units", f"failed: {', '.join(failed)}", Kind.BAD)
+    running = [each for each in machine.units if each.sub == "running" and "@" not in each.name]
+    launchers = sum(each.name.startswith("weir-launcher@") and each.sub == "running" for each in machine.units)
+    timers = sum(each.name.endswith(".timer") and each.active == "active" for each in machine.units)
+    names = ", ".join(each.name.removesuffix(".service") for each in running if each.name.endswith(".service"))
+    text = f"{names} run, {plural(launchers, 'launcher')}, {plural(timers, 'timer')}; none failed"
+    return ("units", text, "plain")
+
+
+def _minute(text: str | None) -> str:
+    found = parse_time(text)
+    return f"{found.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if found else "at no time"
 
 
 def _disk(disk: HostDisk) -> Fact:

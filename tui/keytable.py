@@ -15,6 +15,7 @@ FLOWS = "flows"
 SNAPSHOTS = "snapshots"
 ENV = "env"
 SETTINGS = "settings"
+LIMITS = "limits"
 FORM = "form"
 # Id of a scope to its title in the help; a scope of a new screen gets a line here.
 SCOPES = {
@@ -28,6 +29,7 @@ SCOPES = {
     SNAPSHOTS: "Snapshots",
     ENV: "Environment",
     SETTINGS: "Settings",
+    LIMITS: "Limits",
     FORM: "Forms",
     **platformkeys.SCOPES,
 }
@@ -194,6 +196,11 @@ def _of_env(id_: str, keys: tuple[str, ...], shown_key: str, label: str, text: s
     return Action(id_, keys, shown_key, label, ENV, text, command, shown=True, changes=True, permission=permission)
 
 
+def _of_limits(id_: str, keys: tuple[str, ...], shown_key: str, label: str, text: str, command: str) -> Action:
+    permission = "project:limits:edit"
+    return Action(id_, keys, shown_key, label, LIMITS, text, command, shown=True, changes=True, permission=permission)
+
+
 _FORMS = (
     _of_env("add", ("a",), "a", "add", "add a variable: NAME=VALUE", "add"),
     _of_env("edit", ("enter", "E"), "Enter", "edit", "give it another value", "edit"),
@@ -211,6 +218,9 @@ _FORMS = (
         changes=True,
         permission="project:edit",
     ),
+    _of_limits("set", ("enter", "E"), "Enter", "change", "change the limit; default is that of its type", "limit"),
+    _of_limits("lease", ("a",), "a", "lease", "lease a device of the box to this instance alone", "lease"),
+    _of_limits("return", ("x",), "x", "take back", "take a device back, after its path was typed", "take-back"),
     Action("edit", ("enter",), "Enter", "edit", FORM, "fill in the field, or do what the line says", shown=True),
     Action("next", ("right", "l"), "Right", "next choice", FORM, "the next of the choices", shown=True),
     Action("previous", ("left", "h"), "Left", "previous choice", FORM, "the choice before"),

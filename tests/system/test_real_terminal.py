@@ -12,7 +12,9 @@ import pytest
 from textual.pilot import Pilot
 
 from tests.support import eventually
-from tests.system.box import Box
+from tests.system.box import WEIR, Box
+from tests.system.terminal_line import Line
+from tests.tui.platform_rig import fills
 from tui.address import Address
 from tui.app import WeirApp
 from tui.client import Client
@@ -74,7 +76,7 @@ async def test_the_screens_kill_it_and_open_it_in_safe_mode(box: Box) -> None:
 
 
 async def test_the_wizard_follows_a_start_step_by_step(box: Box) -> None:
-    """Against the real reconciler: one that comes up, and one whose start fails, with the cause in the log."""
+    """Against the real reconciler: one that comes up."""
     async with screens(box) as (app, pilot):
         await eventually(lambda: app.known.loaded and app.known.rights.may("project:create"), 10)
         await makes(app, pilot, "steps")
@@ -86,6 +88,53 @@ async def test_the_wizard_follows_a_start_step_by_step(box: Box) -> None:
         await pilot.press("enter")
         await eventually(lambda: "1 overview" in text_of(app) and "+ running" in text_of(app), 10)
     box.cli("instance", "delete", "steps", "--yes", "--wait")
+
+
+async def test_the_wizard_shows_the_real_cause_of_a_start_that_fails(box: Box, tmp_path: Path) -> None:
+    """Flows that end Node-RED as they load: the step that failed, why, and the lines of the log that say so."""
+    flows = tmp_path / "flows.json"
+    flows.write_text(json.dumps(crashing()))
+    async with screens(box) as (app, pilot):
+        await eventually(lambda: app.known.loaded and app.known.rights.may("project:create"), 10)
+        await pilot.press("c")
+        await eventually(lambda: "Node-RED 5" in text_of(app), 10)
+        await fills(pilot, {"name": "broken", "start": "file", "file": str(flows)})
+        await eventually(lambda: "broken does not run: the cause is above" in text_of(app), 60)
+        await eventually(lambda: "flow out of order" in text_of(app), 10)
+        lines = text_of(app).splitlines()
+        (failed,) = [line for line in lines if line.startswith(("x ", "> x ", "  x "))]
+        assert "flows start" in failed or "Node-RED loads" in failed, lines
+        assert [line for line in lines if "instance is made" in line and "+ " in line], lines
+        assert "exception" in text_of(app) and "it runs" not in text_of(app)
+        await pilot.press("enter")  # to its page, where the same is said
+        await eventually(
+            lambda: "1 overview" in text_of(app) and ("exception" in text_of(app) or "afe mode" in text_of(app)), 10
+        )
+    shown = box.instance("broken")
+    assert shown["meta"]["restarts"] > 0, shown["meta"]
+    box.cli("instance", "delete", "broken", "--yes", "--wait")
+
+
+async def test_a_shell_from_elsewhere_passes_through_nginx(box: Box, tmp_path: Path) -> None:
+    """Over --url with a token: keys, size, output and the end; an owner is told why there is none on such a box."""
+    token = tmp_path / "token"
+    token.write_text(box.json("token", "create", "remote", "--admin")["token"])
+    remote = ["--url", box.url, "--token-file", str(token), "--ca", box.ca]
+    with Line([str(WEIR), *remote, "instance", "shell", "first"], rows=33, columns=99) as line:
+        await eventually(lambda: "which owns all of it" in line.said())
+        await eventually(lambda: line.said().rstrip().endswith(("#", "$")), 20)
+        line.types("stty size; pwd; echo do''ne")
+        await eventually(lambda: "done" in line.said(), 20)
+        assert "33 99" in line.said() and box.instance("first")["id"] in line.said()
+        line.types("exit")
+        await eventually(lambda: line.ended() == 0, 20)
+    (opened,) = [each for each in box.json("audit", "first")["log"] if each["event"] == "instance.shell.opened"]
+    assert opened["trigger"]["name"] == "admin" and "owns the whole box" in opened["body"]["info"]["account"]
+    box.cli("user", "create", "olga", "--team", "home", "--role", "owner")
+    token.write_text(box.json("token", "create", "hers", "--user", "olga")["token"])
+    with Line([str(WEIR), *remote, "instance", "shell", "first"]) as line:
+        await eventually(lambda: line.ended() == 1, 20)
+        assert "no sandbox on this box" in line.said() and "Ask an administrator" in line.said()
 
 
 def restarted(box: Box, before: int) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -15,52 +14,7 @@ from typing import Any
 from aiohttp import web
 
 from appliance.auth.permissions import PERMISSIONS
-
-Json = dict[str, Any]
-TEAM = {"id": "team1", "name": "ops"}
-FINGERPRINT = ":".join(["AB"] * 32)
-
-
-def instance(number: int, name: str, state: str = "running", message: str = "", **meta: Any) -> Json:
-    """An instance as the API shows it; `meta` overrides fields of its live state."""
-    created = (datetime.now(UTC) - timedelta(days=12)).isoformat()
-    ident = f"00000000-0000-4000-8000-{number:012d}"
-    links = {"self": f"/api/v1/projects/{ident}"}
-    return {
-        "id": ident,
-        "name": name,
-        "safeName": name.lower(),
-        "url": f"https://pi4.local:{10000 + number}/",
-        "hostname": "pi4.local",
-        "createdAt": created,
-        "updatedAt": created,
-        "links": links,
-        "application": {"id": "app1", "name": "First application", "description": "", "links": links},
-        "team": dict(TEAM),
-        "projectType": {"id": "type1", "name": "Default"},
-        "stack": {"id": "stack1", "name": "nr5", "label": "Node-RED 5", "properties": {}, "links": links},
-        "template": {"id": "tmpl1", "name": "Default", "links": links},
-        "settings": {},
-        "launcherSettings": {},
-        "desired": "stopped" if state == "stopped" else "running",
-        "ports": {"public": 10000 + number, "node_red": 12080 + number, "launcher": 13080 + number},
-        "meta": {
-            "state": state,
-            "versions": {"node": "24.19.0", "node-red": "5.0.7", "launcher": "0.1.0"},
-            "reason": "",
-            "message": message,
-            "restarts": 0,
-            "since": created,
-            "launcherPid": 4000 + number,
-            "nodeRedPid": 5000 + number,
-            **meta,
-        },
-    }
-
-
-def log_entry(text: Any, level: str = "info", *, at: int = 0, **more: Any) -> Json:
-    """A log entry; `at` counts entries, so that stamps grow."""
-    return {"ts": f"{1_795_000_000_000 + at * 10:013d}0000", "level": level, "msg": text, "src": "ab12", **more}
+from tests.tui.fakedata import FINGERPRINT, TEAM, Json, applications, event, instance, log_entry, short, stacks, teams
 
 
 class FakeBox:
@@ -136,7 +90,7 @@ class FakeBox:
         ident = self.find(key)["id"]
         entries = self.logs.setdefault(ident, [])
         entries.append(log_entry(text, level, at=len(entries), **more))
-        self._offer_log(ident, _event("log", entries[-1], entries[-1]["ts"]))
+        self._offer_log(ident, event("log", entries[-1], entries[-1]["ts"]))
 
     def log_many(self, key: str, texts: list[str]) -> None:
         """Many lines in one write, faster than any single line could be sent."""
@@ -145,13 +99,13 @@ class FakeBox:
         chunks = []
         for text in texts:
             found.append(log_entry(text, at=len(found)))
-            chunks.append(_event("log", found[-1], found[-1]["ts"]))
+            chunks.append(event("log", found[-1], found[-1]["ts"]))
         self._offer_log(ident, b"".join(chunks))
 
     def publish(self, kind: str, data: Any) -> None:
         self._number += 1
         for queue in self.streams:
-            queue.put_nowait(_event(kind, data, str(self._number)))
+            queue.put_nowait(event(kind, data, str(self._number)))
 
     def cut(self) -> None:
         """End all streams in the middle, as a restart of the appliance does."""
@@ -220,7 +174,7 @@ class FakeBox:
                     "home": str(self.socket.parent.parent),
                     "caFingerprint": FINGERPRINT,
                 },
-                "instances": [_short(each) for each in self.instances],
+                "instances": [short(each) for each in self.instances],
                 "host": {
                     "cpuPercent": 12.4,
                     "memoryUsedBytes": 2_440_000_000,
@@ -308,12 +262,12 @@ class FakeBox:
         ident = self.find(request.match_info["key"])["id"]
         found = self.logs.get(ident, [])
         cursor = request.query.get("cursor", "")
-        first = b"".join(_event("log", each, each["ts"]) for each in found if each["ts"] >= cursor) if cursor else b""
+        first = b"".join(event("log", each, each["ts"]) for each in found if each["ts"] >= cursor) if cursor else b""
         return await self._stream(request, self.log_streams.setdefault(ident, set()), first)
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
         states = [{"id": each["id"], "name": each["name"], "meta": each["meta"]} for each in self.instances]
-        return await self._stream(request, self.streams, _event("reset", {"instances": states}, str(self._number)))
+        return await self._stream(request, self.streams, event("reset", {"instances": states}, str(self._number)))
 
     async def _stream(
         self, request: web.Request, into: set[asyncio.Queue[bytes | None]], first: bytes
@@ -337,23 +291,17 @@ class FakeBox:
         return response
 
     async def _stacks(self, _: web.Request) -> web.Response:
-        links = {"self": ""}
-        stack = {"id": "stack1", "name": "nr5", "label": "Node-RED 5", "active": True, "properties": {}}
-        stack |= {"createdAt": datetime.now(UTC).isoformat(), "links": links, "built": True, "instanceCount": 2}
-        return web.json_response({"meta": {}, "count": 1, "stacks": [stack]})
+        return web.json_response(stacks())
 
     async def _teams(self, _: web.Request) -> web.Response:
-        team = {**TEAM, "slug": "ops", "avatar": "", "suspended": False, "links": {"self": ""}, "role": 50}
-        return web.json_response({"meta": {}, "count": 1, "teams": [team | {"instanceCount": 2, "memberCount": 1}]})
+        return web.json_response(teams())
 
     async def _rights(self, _: web.Request) -> web.Response:
         needed = {each.name: int(each.role) for each in PERMISSIONS.values()}
         return web.json_response({"admin": self.admin, "permissions": needed, "teams": {TEAM["id"]: self.role}})
 
     async def _applications(self, _: web.Request) -> web.Response:
-        now = datetime.now(UTC).isoformat()
-        made = {"id": "app1", "name": "First application", "description": "", "links": {"self": ""}}
-        return web.json_response({"count": 1, "applications": [made | {"createdAt": now, "updatedAt": now}]})
+        return web.json_response(applications())
 
     async def _token(self, request: web.Request) -> web.Response:
         body = await request.json()
@@ -366,17 +314,6 @@ class FakeBox:
         task = asyncio.create_task(run())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def _short(each: Json) -> Json:
-    meta = each["meta"]
-    pids = {"launcher_pid": meta["launcherPid"], "node_red_pid": meta["nodeRedPid"]}
-    known = {"id": each["id"], "name": each["name"], "state": meta["state"], "url": each["url"]}
-    return known | pids | {"reason": meta["reason"], "message": meta["message"]}
-
-
-def _event(kind: str, data: Any, ident: str) -> bytes:
-    return f"id: {ident}\nevent: {kind}\ndata: {json.dumps(data)}\n\n".encode()
 
 
 @contextlib.asynccontextmanager

@@ -15,7 +15,8 @@ import pytest
 
 from tests.support import ROOT, eventually
 from tests.tui.conftest import Weir, start_weir
-from tests.tui.fakebox import FINGERPRINT, FakeBox
+from tests.tui.fakebox import FakeBox
+from tests.tui.fakedata import FINGERPRINT
 
 FLOWS = [{"id": "1", "type": "tab", "label": "T"}]
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.support import eventually
-from tests.tui.fakebox import FakeBox, log_entry
+from tests.tui.fakebox import FakeBox
+from tests.tui.fakedata import log_entry
 from tests.tui.rig import command, page, reads, screens, typed
 from tui.times import moment
 from tui.widgets.ring import Ring

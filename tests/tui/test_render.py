@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from appliance.schema.box import BoxStatus
 from appliance.schema.instances import Instance
-from tests.tui.fakebox import instance
+from tests.tui.fakedata import instance
 from tui.filters import wanted
 from tui.profile import Profile, choose, textual_switches
 from tui.render import INSTANCE_COLUMNS, cut, header, instance_cells, layout, row, why

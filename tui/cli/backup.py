@@ -181,6 +181,8 @@ def _find(box: Box, wanted: str) -> Backup:
     known = decode(box.get("/backups"), Backups).backups
     if wanted == "latest" and known:
         return known[0]
+    if not known:
+        raise Refused("there are no backups yet", status=404, hint="Make one with: weir backup create")
     found = [each for each in known if wanted and each.id.startswith(wanted)]
     if len(found) != 1:
         why = "there is no backup" if not found else "more than one backup begins with"

@@ -11,6 +11,7 @@ import msgspec
 from tui.address import Address
 from tui.http import LIMITS, failure, tls
 from tui.lean import httpx
+from tui.patience import watching
 from tui.wire import API, headers, refusal
 
 
@@ -65,7 +66,8 @@ class Box:
 
     def _send(self, method: str, path: str, **fields: Any) -> bytes:  # what httpx takes; no caller outside this class
         try:
-            response = self._http.request(method, path, **fields)
+            with watching(self.address):
+                response = self._http.request(method, path, **fields)
         except httpx.HTTPError as error:
             raise failure(self.address, error) from error
         if response.status_code >= 300:

@@ -6,6 +6,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 
 from tui.cli.session import Session
+from tui.errors import Usage
 
 Command = Callable[[Session, Namespace], bool | None]
 NUMBERS = {
@@ -14,6 +15,20 @@ NUMBERS = {
     "tasks": ("tasks", "COUNT", "processes and threads"),
     "disk": ("diskMb", "MB", "room for its files"),
 }
+
+
+def number(name: str, text: str, unit: str) -> int | None:
+    """A limit as people type it; None for `default`. Raises Usage; what makes sense, the box decides."""
+    if text == "default":
+        return None
+    if not (text.isascii() and text.isdigit() and 0 < int(text[:12]) < 1 << 31):
+        raise Usage(f"{name} can't be '{text[:40]}'", hint=f"It is a whole number ({unit}), or 'default'.")
+    return int(text)
+
+
+def networks(text: str) -> list[str]:
+    """A list of networks as people type it; `all` is the empty one."""
+    return [] if text == "all" else [each.strip() for each in text.split(",") if each.strip()]
 
 
 def options(parser: ArgumentParser) -> None:

@@ -6,9 +6,10 @@ import sys
 from argparse import Namespace
 from typing import Any
 
+from appliance.schema.box import BoxStatus
 from appliance.schema.limits import ShownLimits
 from tui.cli.instances import resolve
-from tui.cli.limit_options import NUMBERS
+from tui.cli.limit_options import NUMBERS, networks, number
 from tui.cli.session import Session, print_json, say
 from tui.errors import Usage
 from tui.text import visible
@@ -36,7 +37,9 @@ def shell(session: Session, args: Namespace) -> None:
         raise Usage("a shell needs a terminal", hint="Over SSH: ssh -t.")
     with session.box() as box:
         found = resolve(box, args.name)
-    say(f"A shell of {visible(found.name)}, as its own user in its sandbox. 'exit' ends it.")
+        sandbox = decode(box.get("/box/status"), BoxStatus).appliance.sandbox
+    whose = "as its own user in its sandbox" if sandbox else "as the account of the box, which owns all of it"
+    say(f"A shell of {visible(found.name)}, {whose}. 'exit' ends it.")
     run(session.address, found.id)
 
 
@@ -44,18 +47,12 @@ def _wanted(args: Namespace, now: ShownLimits) -> dict[str, Any]:
     body: dict[str, Any] = {}
     for name, (field, unit, _) in NUMBERS.items():
         if (given := getattr(args, name)) is not None:
-            body[field] = None if given == "default" else _number(name, given, unit)
+            body[field] = number(name, given, unit)
     if args.networks is not None:
-        body["networks"] = [] if args.networks == "all" else [each.strip() for each in args.networks.split(",")]
+        body["networks"] = networks(args.networks)
     if args.device or args.no_device:
         body["devices"] = sorted({*now.devices, *args.device} - set(args.no_device))
     return body
-
-
-def _number(name: str, text: str, unit: str) -> int:
-    if not (text.isascii() and text.isdigit() and 0 < int(text) < 1 << 31):
-        raise Usage(f"--{name} can't be '{text}'", hint=f"It is a whole number ({unit}), or 'default'.")
-    return int(text)
 
 
 def _lines(found: ShownLimits) -> list[str]:

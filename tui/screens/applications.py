@@ -74,10 +74,8 @@ class ApplicationsScreen(TeamScreen[Application]):
         self.owner.push_screen(AskScreen(self.owner, f"new application of {team.slug}", _fields(), send))
 
     def do_edit(self) -> None:
-        if self.chosen is None:
-            self.nobody()
+        if (each := self.picked()) is None:
             return
-        each = self.chosen
 
         async def send(given: Values) -> Done:
             changed = decode(await self.owner.client.put(f"/applications/{each.id}", given), Application)
@@ -87,10 +85,8 @@ class ApplicationsScreen(TeamScreen[Application]):
         self.owner.push_screen(AskScreen(self.owner, f"application {each.name}", _fields(), send, values=values))
 
     def do_text(self) -> None:
-        if self.chosen is None:
-            self.nobody()
+        if (each := self.picked()) is None:
             return
-        each = self.chosen
 
         def taken(text: str) -> None:
             work = self.owner.client.put(f"/applications/{each.id}", {"description": text})
@@ -99,15 +95,11 @@ class ApplicationsScreen(TeamScreen[Application]):
         self.owner.push_screen(EditorScreen(self.owner, each.description, f"description of {each.name}", taken))
 
     def do_remove(self) -> None:
-        if self.chosen is None:
-            self.nobody()
+        if (each := self.picked()) is None:
             return
-        each = self.chosen
-
-        def go() -> None:
-            self.change(self.owner.client.delete(f"/applications/{each.id}"), f"{each.name} is deleted")
-
-        self.confirm(each.name, "to delete the application", go)
+        self.delete(
+            f"/applications/{each.id}", name=each.name, what="to delete the application", done=f"{each.name} is deleted"
+        )
 
 
 def _fields() -> list[Asked]:

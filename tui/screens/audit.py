@@ -69,7 +69,8 @@ class AuditScreen(ObjectsScreen[AuditEntry]):
 
     async def fetch(self) -> None:
         await self._choose()
-        page = await self._page()
+        while (page := await self._page()) is None:
+            pass
         kept = {} if not self.items else self.items
         newest = {each.id: each for each in page.log}
         together = not kept or not newest or next(reversed(newest)) in kept or page.meta.next_cursor is None
@@ -109,8 +110,11 @@ class AuditScreen(ObjectsScreen[AuditEntry]):
         query += [("cursor", cursor)] if cursor else []
         return urlencode(query)
 
-    async def _page(self, cursor: str | None = None) -> AuditPage:
-        return await self.owner.client.get(f"{self._path()}/audit-log?{self._query(PAGE, cursor)}", AuditPage)
+    async def _page(self, cursor: str | None = None) -> AuditPage | None:
+        """None when people ask for something else by now: rows of the one must not get among those of the other."""
+        asked = self._path(), self._query(PAGE)
+        page = await self.owner.client.get(f"{asked[0]}/audit-log?{self._query(PAGE, cursor)}", AuditPage)
+        return page if asked == (self._path(), self._query(PAGE)) else None
 
     def _cut(self) -> None:
         """What is older than asked for goes, and nothing older is asked for then."""
@@ -149,9 +153,7 @@ class AuditScreen(ObjectsScreen[AuditEntry]):
         return said or [(f"{', '.join(asked)}  " if asked else "", "key"), (count, "dim")]
 
     def do_show(self) -> None:
-        each = self.chosen
-        if each is None:
-            self.nobody()
+        if (each := self.picked()) is None:
             return
         facts: list[Fact] = [
             ("time", each.created_at),
@@ -241,7 +243,7 @@ class AuditScreen(ObjectsScreen[AuditEntry]):
         except BoxError as error:
             self.refused(error)
         else:
-            if self._older == cursor:  # something else may be asked for by now
+            if page is not None and self._older == cursor:  # something else may be asked for by now
                 self._older = page.meta.next_cursor
                 self.items |= {each.id: each for each in page.log}
                 self._cut()

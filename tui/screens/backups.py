@@ -63,9 +63,7 @@ class BackupsScreen(ObjectsScreen[Backup]):
         ]
 
     def do_show(self) -> None:
-        each = self.chosen
-        if each is None:
-            self.nobody()
+        if (each := self.picked()) is None:
             return
         facts: list[Fact] = [
             ("file", each.file),
@@ -97,9 +95,7 @@ class BackupsScreen(ObjectsScreen[Backup]):
         self.owner.push_screen(AskScreen(self.owner, "new backup", asked, send, values=values))
 
     def do_verify(self) -> None:
-        each = self.chosen
-        if each is None:
-            self.nobody()
+        if (each := self.picked()) is None:
             return
         name = "passphrase" if each.passphrase else "key"
         text = "the one that it was made with" if each.passphrase else "AGE-SECRET-KEY-1…"
@@ -131,15 +127,14 @@ class BackupsScreen(ObjectsScreen[Backup]):
         self.owner.push_screen(AskScreen(self.owner, "schedule of backups", asked, send, values=values))
 
     def do_remove(self) -> None:
-        each = self.chosen
-        if each is None:
-            self.nobody()
+        if (each := self.picked()) is None:
             return
-
-        def go() -> None:
-            self.change(self.owner.client.delete(f"/backups/{each.id}"), f"{each.id} is deleted with its file")
-
-        self.confirm(each.id, "to delete the backup with its file", go)
+        self.delete(
+            f"/backups/{each.id}",
+            name=each.id,
+            what="to delete the backup with its file",
+            done=f"{each.id} is deleted with its file",
+        )
 
     def _follow(self) -> None:
         # In a group of its own: an exclusive worker would end the one that asks for the list.

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 SAID_S = 6.0
 MADE_FOR = (80, 24)
 ROOMY = 10  # lines from which on there is one for where one is
-AT_THE_BOX = "this box opens shells for administrators on the box itself; log in there"
+NO_SANDBOX = "instances have no sandbox on this box, so shells are for its administrators"
 ARROW = " > "
 OFFERED = 12  # commands in the footer while one is typed
 
@@ -250,10 +250,10 @@ class Frame(Screen[None], inherit_bindings=False):
 
     def act(self, action: Action) -> None:
         """Do an action of the table."""
-        if action.needs == "shell" and not self.owner.has("shell"):  # what needs files says itself what else there is
-            self.say(AT_THE_BOX, Kind.BAD)
-        elif not self.may(action.permission):
+        if not self.may(action.permission):
             self.say(f"your role does not let you {action.label}")
+        elif action.needs == "shell" and not self.owner.has("shell"):  # what needs files says itself what else there is
+            self.say(NO_SANDBOX, Kind.BAD)
         elif action.place:
             self.owner.go(action.place, self.targets())
         elif (method := getattr(self, f"do_{action.id}", None)) is not None:

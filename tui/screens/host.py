@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import quote
 
+from appliance.schema.backups import Backups
 from appliance.schema.box import BoxName, BoxNames, Machine
+from appliance.schema.broker import BrokerStatus
 from appliance.schema.instances import Instance
 from appliance.schema.operations import WearReport
 from tui import hostwords, keytable, platformkeys
@@ -36,6 +38,8 @@ class HostScreen(FetchedScreen):
         self._machine: Machine | None = None
         self._names: list[BoxName] = []
         self._wear = WearReport(disk=None, instances=[])
+        self._broker = BrokerStatus(enabled=False, running=False)
+        self._backups: Backups | None = None  # for those who may see them
 
     def on_mount(self) -> None:
         super().on_mount()
@@ -50,6 +54,8 @@ class HostScreen(FetchedScreen):
         self._machine = await client.get("/box/machine", Machine)
         self._names = (await client.get("/box/names", BoxNames)).names
         self._wear = await client.get("/box/wear", WearReport)
+        self._broker = await client.get("/box/broker", BrokerStatus)
+        self._backups = await client.get("/backups", Backups) if self.known.may("backup:list") else None
 
     def rows(self) -> Rows:
         if self._machine is None:
@@ -58,6 +64,8 @@ class HostScreen(FetchedScreen):
         facts = hostwords.of_machine(self._machine)
         if status is not None:
             facts = [("CPU", f"{status.host.cpu_percent:.0f}% busy", "plain"), *facts]
+            facts += hostwords.of_broker(self._broker)
+            facts += hostwords.of_backups(self._backups) if self._backups is not None else []
             facts += [*hostwords.of_operations(status, self._wear), *hostwords.of_appliance(status)]
         cells = self.size.width - 18
         rows = fact_rows(facts, cells, ascii_only=self.profile.ascii)

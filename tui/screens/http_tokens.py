@@ -44,10 +44,8 @@ class HttpTokensScreen(ObjectsScreen[HttpToken]):
         self._open(None)
 
     def do_edit(self) -> None:
-        if self.chosen is None:
-            self.nobody()
-        else:
-            self._open(self.chosen)
+        if (each := self.picked()) is not None:
+            self._open(each)
 
     def _open(self, token: HttpToken | None) -> None:
         asked = [
@@ -82,13 +80,11 @@ class HttpTokensScreen(ObjectsScreen[HttpToken]):
         self.owner.push_screen(SecretScreen(self.owner, facts, title="a new HTTP token"))
 
     def do_remove(self) -> None:
-        if self.chosen is None:
-            self.nobody()
+        if (each := self.picked()) is None:
             return
-        each = self.chosen
-
-        def go() -> None:
-            work = self.owner.client.delete(f"{self.path}/{each.id}")
-            self.change(work, f"{each.name} has ended; the instance notices within half a minute")
-
-        self.confirm(each.name, "to refuse programs that use it", go)
+        self.delete(
+            f"{self.path}/{each.id}",
+            name=each.name,
+            what="to refuse programs that use it",
+            done=f"{each.name} has ended; the instance notices within half a minute",
+        )

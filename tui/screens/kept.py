@@ -44,9 +44,7 @@ class KeptScreen(ObjectsScreen[KeptDeploy]):
         ]
 
     def do_show(self) -> None:
-        each = self.chosen
-        if each is None:
-            self.nobody()
+        if (each := self.picked()) is None:
             return
         facts: list[Fact] = [
             ("name", each.name),
@@ -60,9 +58,7 @@ class KeptScreen(ObjectsScreen[KeptDeploy]):
         self.owner.push_screen(DetailsScreen(self.owner, facts, title=each.name))
 
     def do_restore(self) -> None:
-        each = self.chosen
-        if each is None:
-            self.nobody()
+        if (each := self.picked()) is None:
             return
 
         def go() -> None:
@@ -72,15 +68,9 @@ class KeptScreen(ObjectsScreen[KeptDeploy]):
         self.confirm(each.name, "to make it the flows and restart", go)
 
     def do_discard(self) -> None:
-        each = self.chosen
-        if each is None:
-            self.nobody()
+        if (each := self.picked()) is None:
             return
-
-        def go() -> None:
-            self.change(self.owner.client.delete(self._path(each)), f"{each.name} is gone")
-
-        self.confirm(each.name, "to forget it for good", go)
+        self.delete(self._path(each), name=each.name, what="to forget it for good", done=f"{each.name} is gone")
 
     def _path(self, each: KeptDeploy) -> str:
         return f"/projects/{self.about[0].id}/kept/{quote(each.id, safe='')}"

@@ -91,11 +91,12 @@ class MembersScreen(TeamScreen[TeamMember]):
             return
         each, team = self.chosen, self.team
 
-        def go() -> None:
-            path = f"/teams/{team.id}/members/{each.id}"
-            self.change(self.owner.client.delete(path), f"{each.username} belongs to {team.name} no longer")
-
-        self.confirm(each.username, "to end the membership", go)
+        self.delete(
+            f"/teams/{team.id}/members/{each.id}",
+            name=each.username,
+            what="to end the membership",
+            done=f"{each.username} belongs to {team.name} no longer",
+        )
 
     def do_depart(self) -> None:
         if self.team is None:

@@ -86,6 +86,16 @@ class ObjectsScreen(FetchedScreen, Generic[T]):
 
         self.attempt(work, done=done, then=after)
 
+    def delete(self, path: str, *, name: str, what: str, done: str) -> None:
+        """Have the box delete what is at `path`, after its name was typed."""
+        self.confirm(name, what, lambda: self.change(self.owner.client.delete(path), done))
+
+    def picked(self) -> T | None:
+        """What the cursor is on, to do something to it; where there is nothing, that is said."""
+        if self.chosen is None:
+            self.nobody()
+        return self.chosen
+
     def nobody(self) -> None:
         """Say that the list is empty where something of it is meant."""
         self.say("there is nothing under the cursor")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 SIGNS = {"wait": (" ", "dim"), "now": ("~", Kind.CHANGING), "done": ("+", Kind.UP), "failed": ("x", Kind.BAD)}
 SHOWN_LINES = 8
 STARTING = ("launcher starts", "modules are installed", "Node-RED loads", "flows start")
-STATES = {"starting": 0, "installing": 1, "loading": 2, "running": 4, "safe": 4}
+STATES = {"starting": 0, "installing": 1, "loading": 2, "running": 4}
 
 
 class Steps:
@@ -44,6 +44,13 @@ class Steps:
             if self.at < len(self.names):
                 self._began[self.at] = now
 
+    def fail(self, why: str) -> None:
+        """The step that is under way has failed; the last one, where all seemed to be done."""
+        if 0 <= self.at < len(self.names):
+            self._took[self.at] = time.monotonic() - self._began[self.at]
+        self.failed = why
+        self.at = min(self.at, len(self.names) - 1)
+
     def state(self, step: int) -> str:
         if step < self.at:
             return "done"
@@ -51,7 +58,7 @@ class Steps:
 
     def took_s(self, step: int) -> float:
         """How long a step took, or takes until now."""
-        return self._took[step] if step < self.at else time.monotonic() - self._began[step]
+        return self._took[step] if step < self.at or self.failed else time.monotonic() - self._began[step]
 
     @property
     def over(self) -> bool:
@@ -93,7 +100,7 @@ class ProgressScreen(ListScreen):
             try:
                 await work()
             except BoxError as error:
-                self.steps.failed = f"{error.message} {error.hint}".strip()
+                self.steps.fail(f"{error.message} {error.hint}".strip())
                 self.repaint()
                 return
         self.steps.go_to(len(self._first))
@@ -113,13 +120,14 @@ class ProgressScreen(ListScreen):
             self.repaint()
 
     def _look(self) -> None:
-        """What the live state of the instance means for the steps."""
+        """What the live state of the instance means for the steps. Flows can end Node-RED some time after they started,
+        so it is looked at for as long as the screen is there."""
         each = self.current
-        if each is None or self.steps.over or self.steps.at < len(self._first):
+        if each is None or self.steps.failed or self.steps.at < len(self._first):
             return
         state = each.meta.state
-        if state in BAD:
-            self.steps.failed = each.meta.message or each.meta.reason or state
+        if state in BAD or state == "safe" or each.meta.restarts:
+            self.steps.fail(_why(each))
             self.run_worker(self._tell_log(each), exit_on_error=False, name="log of failure")
         elif state in STATES:
             self.steps.go_to(len(self._first) + STATES[state])
@@ -166,3 +174,11 @@ class ProgressScreen(ListScreen):
             self.say("it is not made", Kind.BAD)
         else:
             self.owner.go("show", [each])
+
+
+def _why(each: Instance) -> str:
+    """The box's words for it; where it is already at the next try, that there was one before."""
+    said = each.meta.message or each.meta.reason
+    if each.meta.state in BAD or each.meta.state == "safe":
+        return said or each.meta.state
+    return f"Node-RED ended as it started, and is started again. {said}".strip()

@@ -10,7 +10,6 @@ from textual.app import SuspendNotSupported
 
 from appliance.schema.instances import Instance
 from tui import remote_shell, shell
-from tui.address import SYSTEM_HOME
 from tui.errors import BoxError
 from tui.signs import Kind
 from tui.text import visible
@@ -25,11 +24,18 @@ def open_shell(frame: Frame, each: Instance) -> None:
     if status is None:
         frame.say("the box has not told yet where its directory is", Kind.BAD)
         return
-    if Path(status.appliance.home) == SYSTEM_HOME:
-        frame.confirm(each.name, "for a shell as its own user, in its sandbox", lambda: _in_sandbox(frame, each))
-        return
+    here = frame.profile.files and frame.owner.client.address.socket is not None
+    if status.appliance.sandbox or not here:
+        whose = "its own user, in its sandbox" if status.appliance.sandbox else "the box's account, which owns it all"
+        frame.confirm(each.name, f"for a shell as {whose}", lambda: _by_the_box(frame, each, whose))
+    else:
+        _in_directory(frame, each, Path(status.appliance.home))
+
+
+def _in_directory(frame: Frame, each: Instance, home: Path) -> None:
+    """On the box itself, where instances have no sandbox."""
     try:
-        here = shell.place(Path(status.appliance.home), each.id)
+        here = shell.place(home, each.id)
     except BoxError as error:
         frame.refused(error)
         return
@@ -41,13 +47,12 @@ def open_shell(frame: Frame, each: Instance) -> None:
     frame.confirm(each.name, f"for a shell as {here.user}{power}", go)
 
 
-def _in_sandbox(frame: Frame, each: Instance) -> None:
+def _by_the_box(frame: Frame, each: Instance, whose: str) -> None:
     """The box opens it, and writes down who asked."""
     try:
         with frame.owner.suspend():
-            print(  # noqa: T201 - the terminal is the user's now
-                f"weir: a shell of {visible(each.name)}, as its own user in its sandbox; 'exit' goes back.", flush=True
-            )
+            said = f"weir: a shell of {visible(each.name)} as {whose}; 'exit' goes back."
+            print(said, flush=True)  # noqa: T201 - the terminal is the user's now
             remote_shell.run(frame.owner.client.address, each.id)
     except SuspendNotSupported:
         frame.say("this terminal cannot be lent to a shell", Kind.BAD)

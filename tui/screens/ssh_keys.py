@@ -57,10 +57,8 @@ class SshKeysScreen(ObjectsScreen[SshKey]):
         ]
 
     def do_show(self) -> None:
-        if self.chosen is None:
-            self.nobody()
+        if (each := self.picked()) is None:
             return
-        each = self.chosen
         facts: list[Fact] = [
             ("name", each.name),
             ("type", each.type),
@@ -84,16 +82,14 @@ class SshKeysScreen(ObjectsScreen[SshKey]):
         self.owner.push_screen(AskScreen(self.owner, "new key", asked, send))
 
     def do_remove(self) -> None:
-        if self.chosen is None:
-            self.nobody()
+        if (each := self.picked()) is None:
             return
-        each = self.chosen
-
-        def go() -> None:
-            work = self.owner.client.delete(f"{self.path}/{each.id}")
-            self.change(work, f"{each.name} opens nothing any more; logins made with it have ended")
-
-        self.confirm(each.name, "to take the key back", go)
+        self.delete(
+            f"{self.path}/{each.id}",
+            name=each.name,
+            what="to take the key back",
+            done=f"{each.name} opens nothing any more; logins made with it have ended",
+        )
 
 
 def _wrong(text: str) -> str:

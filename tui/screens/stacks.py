@@ -50,9 +50,7 @@ class StacksScreen(CatalogueScreen[Stack]):
         ]
 
     def do_show(self) -> None:
-        each = self.chosen
-        if each is None:
-            self.nobody()
+        if (each := self.picked()) is None:
             return
         of = {one.id: one.label or one.name for one in self.items.values()}
         names = [one.name for one in self.known.instances.values() if one.stack.id == each.id]
@@ -101,10 +99,8 @@ class StacksScreen(CatalogueScreen[Stack]):
         return Done(f"{made.name} is made")
 
     def do_edit(self) -> None:
-        if self.chosen is None:
-            self.nobody()
+        if (each := self.picked()) is None:
             return
-        each = self.chosen
         before = {"name": each.name, "label": each.label}
         asked = [
             Asked(Field("name", "Name", "can change while no instance runs on it"), needed("a name")),

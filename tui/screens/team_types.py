@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
-import msgspec
 from msgspec import UNSET
 
 from appliance.schema.instances import InstanceType, InstanceTypes
@@ -13,19 +12,17 @@ from appliance.schema.team_types import TeamType, TeamTypes
 from tui import keytable, platformkeys
 from tui.errors import BoxError
 from tui.render import Column, Piece
-from tui.screens.asking import Asked, AskScreen, Done, Values, needed
-from tui.screens.catalogue import CatalogueScreen
-from tui.screens.details import DetailsScreen, Fact
+from tui.screens.asking import Asked, AskScreen, Done, Values
+from tui.screens.catalogue import LONGEST, KindsScreen, asked_of_each
+from tui.screens.details import Fact
 from tui.screens.forms import Field
-from tui.wire import decode
 
 MEMBERS = "users"
 ALL_INSTANCES = "runtimes"
 NO_LIMIT = ""
-LONGEST = 6  # digits of a limit
 
 
-class TeamTypesScreen(CatalogueScreen[TeamType]):
+class TeamTypesScreen(KindsScreen[TeamType]):
     """All of them, in the order in which people see them; the limits hold for what is made from now on."""
 
     word = "teamtypes"
@@ -59,33 +56,13 @@ class TeamTypesScreen(CatalogueScreen[TeamType]):
     def subject(self) -> list[Piece]:
         return super().subject() or [("MEMBERS and INST: how many a team of the type may have", "dim")]
 
-    def do_show(self) -> None:
-        each = self.chosen
-        if each is None:
-            self.nobody()
-            return
-        facts: list[Fact] = [
-            ("name", each.name),
-            ("description", each.description),
-            ("offered", "yes" if each.active else "no"),
-            ("place", str(each.order)),
+    def own_facts(self, each: TeamType) -> list[Fact]:
+        return [
             ("members", limit(each.properties, MEMBERS) or "as many as come"),
             ("instances", limit(each.properties, ALL_INSTANCES) or "as many as the box bears"),
-            ("properties", msgspec.json.format(msgspec.json.encode(each.properties)).decode()),
-            ("id", each.id),
         ]
-        self.owner.push_screen(DetailsScreen(self.owner, facts, title=each.name))
 
-    def do_create(self) -> None:
-        self.run_worker(self._open(None), exit_on_error=False, name="types")
-
-    def do_edit(self) -> None:
-        if self.chosen is None:
-            self.nobody()
-        else:
-            self.run_worker(self._open(self.chosen), exit_on_error=False, name="types")
-
-    async def _open(self, each: TeamType | None) -> None:
+    async def open_form(self, each: TeamType | None) -> None:
         try:
             types = (await self.owner.client.get("/project-types?filter=all", InstanceTypes)).types
         except BoxError as error:
@@ -107,12 +84,7 @@ class TeamTypesScreen(CatalogueScreen[TeamType]):
         wanted = with_limits(known, {key[6:]: value for key, value in given.items() if key.startswith("limit ")})
         if wanted != known:
             body["properties"] = wanted
-        if not body:
-            return Done("nothing was changed")
-        client = self.owner.client
-        asked = client.post(self.path, body) if each is None else client.put(f"{self.path}/{each.id}", body)
-        changed = decode(await asked, TeamType)
-        return Done(f"{changed.name} is {'made' if each is None else 'changed'}")
+        return await self.saved(each, body)
 
 
 def limit(properties: Mapping[str, Any], *path: str) -> str:
@@ -164,9 +136,7 @@ def _values(each: TeamType | None, types: Iterable[InstanceType]) -> Values:
 
 def _asked(types: Iterable[InstanceType]) -> list[Asked]:
     return [
-        Asked(Field("name", "Name", "as people call it"), needed("a name")),
-        Asked(Field("description", "Description", "in words")),
-        Asked(Field("order", "Place", "in lists, lowest first"), _wrong_place),
+        *asked_of_each(),
         Asked(Field(f"limit {MEMBERS}", "Members", "at most; empty: no limit"), _wrong_limit),
         Asked(Field(f"limit {ALL_INSTANCES}", "Instances", "at most; empty: no limit"), _wrong_limit),
         *(
@@ -174,11 +144,6 @@ def _asked(types: Iterable[InstanceType]) -> list[Asked]:
             for one in types
         ),
     ]
-
-
-def _wrong_place(text: str) -> str:
-    digits = text.removeprefix("-")
-    return "" if digits.isascii() and digits.isdecimal() and len(digits) <= LONGEST else "a whole number"
 
 
 def _wrong_limit(text: str) -> str:

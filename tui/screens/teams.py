@@ -57,44 +57,34 @@ class TeamsScreen(ObjectsScreen[TeamLine]):
     def do_members(self) -> None:
         from tui.screens.members import MembersScreen
 
-        if self.chosen is None:
-            self.nobody()
-        else:
-            self.owner.push_screen(MembersScreen(self.owner, team=self.chosen))
+        if (each := self.picked()) is not None:
+            self.owner.push_screen(MembersScreen(self.owner, team=each))
 
     def do_invitations(self) -> None:
         from tui.screens.invitations import InvitationsScreen
 
-        if self.chosen is None:
-            self.nobody()
-        else:
-            self.owner.push_screen(InvitationsScreen(self.owner, team=self.chosen))
+        if (each := self.picked()) is not None:
+            self.owner.push_screen(InvitationsScreen(self.owner, team=each))
 
     def do_applications(self) -> None:
         from tui.screens.applications import ApplicationsScreen
 
-        if self.chosen is None:
-            self.nobody()
-        else:
-            self.owner.push_screen(ApplicationsScreen(self.owner, team=self.chosen))
+        if (each := self.picked()) is not None:
+            self.owner.push_screen(ApplicationsScreen(self.owner, team=each))
 
     def do_audit(self) -> None:
         from tui.screens.audit import AuditScreen
 
-        if self.chosen is None:
-            self.nobody()
-        else:
-            self.owner.push_screen(AuditScreen(self.owner, team=self.chosen))
+        if (each := self.picked()) is not None:
+            self.owner.push_screen(AuditScreen(self.owner, team=each))
 
     # -- changes ------------------------------------------------------------------------------------
     def do_create(self) -> None:
         self.run_worker(self._open_form(None), exit_on_error=False, name="types of teams")
 
     def do_edit(self) -> None:
-        if self.chosen is None:
-            self.nobody()
-        else:
-            self.run_worker(self._open_form(self.chosen), exit_on_error=False, name="types of teams")
+        if (each := self.picked()) is not None:
+            self.run_worker(self._open_form(each), exit_on_error=False, name="types of teams")
 
     async def _open_form(self, team: TeamLine | None) -> None:
         """The form needs the types of teams; where the box does not tell them, there is no choice."""
@@ -133,10 +123,8 @@ class TeamsScreen(ObjectsScreen[TeamLine]):
         return Done(f"{changed.name} is changed")
 
     def do_suspend(self) -> None:
-        if self.chosen is None:
-            self.nobody()
+        if (each := self.picked()) is None:
             return
-        each = self.chosen
         body = {"suspended": not each.suspended}
 
         def go() -> None:
@@ -149,15 +137,14 @@ class TeamsScreen(ObjectsScreen[TeamLine]):
             self.confirm(each.slug, "to stop the team with all its instances", go)
 
     def do_remove(self) -> None:
-        if self.chosen is None:
-            self.nobody()
+        if (each := self.picked()) is None:
             return
-        each = self.chosen
-
-        def go() -> None:
-            self.change(self.owner.client.delete(f"/teams/{each.id}"), f"{each.name} is deleted")
-
-        self.confirm(each.slug, "to delete the team with its applications", go)
+        self.delete(
+            f"/teams/{each.id}",
+            name=each.slug,
+            what="to delete the team with its applications",
+            done=f"{each.name} is deleted",
+        )
 
     def details(self) -> list[tuple[str, str]]:
         each = self.chosen

@@ -55,10 +55,8 @@ class TemplatesScreen(CatalogueScreen[Template]):
         ]
 
     def do_show(self) -> None:
-        if self.chosen is None:
-            self.nobody()
-        else:
-            self.owner.push_screen(TemplateScreen(self.owner, self.chosen))
+        if (each := self.picked()) is not None:
+            self.owner.push_screen(TemplateScreen(self.owner, each))
 
     def do_create(self) -> None:
         async def send(given: Values) -> Done:
@@ -69,10 +67,8 @@ class TemplatesScreen(CatalogueScreen[Template]):
         self.owner.push_screen(AskScreen(self.owner, "new template", _fields(), send))
 
     def do_edit(self) -> None:
-        if self.chosen is None:
-            self.nobody()
+        if (each := self.picked()) is None:
             return
-        each = self.chosen
 
         async def send(given: Values) -> Done:
             changed = decode(await self.owner.client.put(f"{self.path}/{each.id}", given), Template)

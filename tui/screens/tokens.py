@@ -54,10 +54,8 @@ class TokensScreen(ObjectsScreen[TokenSummary]):
         self.run_worker(self._open(None), exit_on_error=False, name="teams")
 
     def do_edit(self) -> None:
-        if self.chosen is None:
-            self.nobody()
-        else:
-            self.run_worker(self._open(self.chosen), exit_on_error=False, name="teams")
+        if (each := self.picked()) is not None:
+            self.run_worker(self._open(each), exit_on_error=False, name="teams")
 
     async def _open(self, token: TokenSummary | None) -> None:
         try:
@@ -99,16 +97,14 @@ class TokensScreen(ObjectsScreen[TokenSummary]):
         self.owner.push_screen(SecretScreen(self.owner, facts, title="a new token"))
 
     def do_remove(self) -> None:
-        if self.chosen is None:
-            self.nobody()
+        if (each := self.picked()) is None:
             return
-        each = self.chosen
-
-        def go() -> None:
-            work = self.owner.client.delete(f"/user/tokens/{each.id}")
-            self.change(work, f"{each.name} is worth nothing any more")
-
-        self.confirm(each.name, "to end the token at once", go)
+        self.delete(
+            f"/user/tokens/{each.id}",
+            name=each.name,
+            what="to end the token at once",
+            done=f"{each.name} is worth nothing any more",
+        )
 
 
 def wrong_end(text: str) -> str:

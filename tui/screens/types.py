@@ -5,22 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
-import msgspec
-
 from appliance.schema.instances import InstanceType, InstanceTypes, Stacks
 from tui import keytable, platformkeys
 from tui.errors import BoxError
 from tui.render import Column, Piece
-from tui.screens.asking import Asked, AskScreen, Done, Values, needed
-from tui.screens.catalogue import CatalogueScreen
-from tui.screens.details import DetailsScreen, Fact
+from tui.screens.asking import Asked, AskScreen, Done, Values
+from tui.screens.catalogue import KindsScreen, asked_of_each
+from tui.screens.details import Fact
 from tui.screens.forms import Field
-from tui.wire import decode
 
 NONE = ""
 
 
-class TypesScreen(CatalogueScreen[InstanceType]):
+class TypesScreen(KindsScreen[InstanceType]):
     """All of them, in the order in which people see them."""
 
     word = "types"
@@ -49,42 +46,16 @@ class TypesScreen(CatalogueScreen[InstanceType]):
             self.offered(each),
         ]
 
-    def do_show(self) -> None:
-        each = self.chosen
-        if each is None:
-            self.nobody()
-            return
-        facts: list[Fact] = [
-            ("name", each.name),
-            ("description", each.description),
-            ("offered", "yes" if each.active else "no"),
-            ("place", str(each.order)),
-            ("default stack", each.default_stack or "none"),
-            ("properties", msgspec.json.format(msgspec.json.encode(each.properties)).decode()),
-            ("id", each.id),
-        ]
-        self.owner.push_screen(DetailsScreen(self.owner, facts, title=each.name))
+    def own_facts(self, each: InstanceType) -> list[Fact]:
+        return [("default stack", each.default_stack or "none")]
 
-    def do_create(self) -> None:
-        self.run_worker(self._open(None), exit_on_error=False, name="stacks")
-
-    def do_edit(self) -> None:
-        if self.chosen is None:
-            self.nobody()
-        else:
-            self.run_worker(self._open(self.chosen), exit_on_error=False, name="stacks")
-
-    async def _open(self, each: InstanceType | None) -> None:
+    async def open_form(self, each: InstanceType | None) -> None:
         try:
             stacks = (await self.owner.client.get("/stacks?filter=all", Stacks)).stacks
         except BoxError as error:
             self.refused(error)
             return
-        asked = [
-            Asked(Field("name", "Name", "as people call it"), needed("a name")),
-            Asked(Field("description", "Description", "in words")),
-            Asked(Field("order", "Place", "in lists, lowest first"), _wrong_order),
-        ]
+        asked = asked_of_each()
         before = {"order": "0"}
         if each is not None:
             of = tuple((one.id, one.label or one.name) for one in stacks if one.project_type in (None, each.id))
@@ -104,14 +75,4 @@ class TypesScreen(CatalogueScreen[InstanceType]):
             body["order"] = int(body["order"])
         if "stack" in body:
             body["defaultStack"] = body.pop("stack") or None
-        if not body:
-            return Done("nothing was changed")
-        client = self.owner.client
-        asked = client.post(self.path, body) if each is None else client.put(f"{self.path}/{each.id}", body)
-        changed = decode(await asked, InstanceType)
-        return Done(f"{changed.name} is {'made' if each is None else 'changed'}")
-
-
-def _wrong_order(text: str) -> str:
-    digits = text.removeprefix("-")
-    return "" if digits.isdecimal() and len(digits) < 7 else "a whole number"
+        return await self.saved(each, body)

@@ -48,10 +48,8 @@ class UsersScreen(ObjectsScreen[User]):
         ]
 
     def do_show(self) -> None:
-        if self.chosen is None:
-            self.nobody()
-        else:
-            self.run_worker(self._show(self.chosen), exit_on_error=False, name="user")
+        if (each := self.picked()) is not None:
+            self.run_worker(self._show(each), exit_on_error=False, name="user")
 
     async def _show(self, each: User) -> None:
         try:
@@ -74,10 +72,8 @@ class UsersScreen(ObjectsScreen[User]):
     def do_keys(self) -> None:
         from tui.screens.ssh_keys import SshKeysScreen
 
-        if self.chosen is None:
-            self.nobody()
-        else:
-            self.owner.push_screen(SshKeysScreen(self.owner, user=self.chosen))
+        if (each := self.picked()) is not None:
+            self.owner.push_screen(SshKeysScreen(self.owner, user=each))
 
     # -- make and change ----------------------------------------------------------------------------
     def do_create(self) -> None:
@@ -129,10 +125,8 @@ class UsersScreen(ObjectsScreen[User]):
         return Done(f"{made.username} has an account{missing}", lambda: self._tell(recovery))
 
     def do_edit(self) -> None:
-        if self.chosen is None:
-            self.nobody()
+        if (each := self.picked()) is None:
             return
-        each = self.chosen
         before = {"username": each.username, "name": each.name, "email": each.email}
         before["expired"] = "on" if each.password_expired else "off"
         asked = [
@@ -154,10 +148,8 @@ class UsersScreen(ObjectsScreen[User]):
         self.owner.push_screen(AskScreen(self.owner, f"user {each.username}", asked, send, values=before))
 
     def do_suspend(self) -> None:
-        if self.chosen is None:
-            self.nobody()
+        if (each := self.picked()) is None:
             return
-        each = self.chosen
 
         def go() -> None:
             said = "may log in again" if each.suspended else "is kept out: sessions, editors and tokens"
@@ -170,10 +162,8 @@ class UsersScreen(ObjectsScreen[User]):
             self.confirm(each.username, "to keep the user out at once", go)
 
     def do_admin(self) -> None:
-        if self.chosen is None:
-            self.nobody()
+        if (each := self.picked()) is None:
             return
-        each = self.chosen
 
         def go() -> None:
             said = "is a plain user" if each.admin else "is an administrator"
@@ -184,10 +174,8 @@ class UsersScreen(ObjectsScreen[User]):
         self.confirm(each.username, what, go)
 
     def do_password(self) -> None:
-        if self.chosen is None:
-            self.nobody()
+        if (each := self.picked()) is None:
             return
-        each = self.chosen
 
         def go() -> None:
             self.run_worker(self._reset(each), exit_on_error=False, name="code for a password")
@@ -211,15 +199,14 @@ class UsersScreen(ObjectsScreen[User]):
         self.owner.push_screen(SecretScreen(self.owner, facts, title="a new password"))
 
     def do_remove(self) -> None:
-        if self.chosen is None:
-            self.nobody()
+        if (each := self.picked()) is None:
             return
-        each = self.chosen
-
-        def go() -> None:
-            self.change(self.owner.client.delete(f"/users/{each.id}"), f"{each.username} is deleted")
-
-        self.confirm(each.username, "to delete the account with its tokens", go)
+        self.delete(
+            f"/users/{each.id}",
+            name=each.username,
+            what="to delete the account with its tokens",
+            done=f"{each.username} is deleted",
+        )
 
 
 def marks(user: User) -> str:

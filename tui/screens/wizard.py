@@ -6,10 +6,12 @@ import asyncio
 import re
 import secrets
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import msgspec
+from textual.worker import WorkType
 
 from appliance.schema.instances import Instance, InstanceTypes, Stacks, Templates
 from appliance.schema.snapshots import Snapshots
@@ -103,14 +105,23 @@ class WizardScreen(FormScreen):
             return
         super().typing(field, value)
         if field.id == "name" and not wrong_name(value):
-            self.run_worker(self._ask_about(field, value), exclusive=True, group="name", exit_on_error=False)
+            self._alone("name", partial(self._ask_about, field, value))
 
     def given(self, field: Field) -> None:
         if field.id in ("start", "instance") and self.values.get("start") == "snapshot":
-            self.run_worker(self._load_snapshots(), exclusive=True, group="snapshots", exit_on_error=False)
+            self._alone("snapshots", self._load_snapshots)
         elif field.id == "name" and not wrong_name(self.values["name"]):
-            work = self._ask_about(field, self.values["name"])
-            self.run_worker(work, exclusive=True, group="name", exit_on_error=False)
+            self._alone("name", partial(self._ask_about, field, self.values["name"]))
+
+    def _alone(self, group: str, work: Callable[[], Awaitable[None]]) -> None:
+        """Do this instead of what is under way in its group. The coroutine is made when it begins: one that is ended
+        before that would never be awaited."""
+
+        async def begin() -> None:
+            await work()
+
+        begun: WorkType[None] = begin
+        self.run_worker(begun, exclusive=True, group=group, exit_on_error=False)
 
     async def _ask_about(self, field: Field, name: str) -> None:
         """Whether the box takes a name; said where it is typed, or beside the field."""
