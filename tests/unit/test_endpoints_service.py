@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -17,15 +15,9 @@ from appliance.schema.common import AuditQuery
 from appliance.schema.instances import Instance
 from appliance.schema.users import ChangeUser, User
 from appliance.services.oauth import OAuthError
-from tests.web_box import API, HOST, WebBox, web_box
+from tests.web_box import API, HOST, WebBox
 
 NAME = HOST.partition(":")[0]
-
-
-@pytest.fixture
-async def box(home: Path) -> AsyncIterator[WebBox]:
-    async with web_box(home) as box:
-        yield box
 
 
 async def ask(box: WebBox, method: str, path: str, body: Any = None, token: str | None = None) -> tuple[int, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,7 @@ async def test_at_rest_a_hidden_value_is_sealed_for_its_instance(people: People)
     database = people.box.context.home.database
     for file in database.parent.glob(f"{database.name}*"):
         assert SECRET.encode() not in file.read_bytes()
-    with sqlite3.connect(database) as connection:
+    with closing(sqlite3.connect(database)) as connection, connection:
         stored = connection.execute("SELECT settings FROM instances WHERE id = ?", (made.id,)).fetchone()[0]
         connection.execute("UPDATE instances SET settings = ? WHERE id = ?", (stored, other.id))
     connection.close()

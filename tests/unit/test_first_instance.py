@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -13,12 +12,6 @@ from appliance.errors import Unavailable
 from appliance.model import SYSTEM
 from appliance.schema.instances import CreateInstance
 from tests.web_box import WebBox, web_box
-
-
-@pytest.fixture
-async def box(home: Path) -> AsyncIterator[WebBox]:
-    async with web_box(home) as box:
-        yield box
 
 
 async def names(box: WebBox) -> list[str]:

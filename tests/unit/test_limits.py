@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +12,7 @@ from appliance.model import SYSTEM, InstanceSpec
 from appliance.schema.instances import CreateInstance
 from appliance.services.conditions import Conditions
 from appliance.services.quota import DiskQuota
-from tests.web_box import API, WebBox, web_box
-
-
-@pytest.fixture
-async def box(home: Path) -> AsyncIterator[WebBox]:
-    async with web_box(home) as made:
-        yield made
+from tests.web_box import API, WebBox
 
 
 async def made(box: WebBox, name: str) -> str:
@@ -76,7 +69,18 @@ async def test_a_device_is_leased_to_one_instance(box: WebBox) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["/dev/sda", "/dev/mem", "/dev/tty1", "/dev/../etc/shadow", "char-*", "/dev/x rw", "/etc/passwd", "/dev/nvme0n1"],
+    [
+        "/dev/sda",
+        "/dev/mem",
+        "/dev/tty1",
+        "/dev/../etc/shadow",
+        "char-*",
+        "/dev/x rw",
+        "/etc/passwd",
+        "/dev/nvme0n1",
+        "/dev/char/1:1",
+        "/dev/block/8:0",
+    ],
 )
 async def test_what_owns_the_machine_is_leased_to_nobody(box: WebBox, path: str) -> None:
     plant = await made(box, "plant")

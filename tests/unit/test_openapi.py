@@ -5,8 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -18,18 +17,12 @@ from appliance.web.openapi import document
 from appliance.web.openapi.reading import pieces, sections
 from appliance.web.openapi.words import TAGS
 from appliance.web.routes import ROUTES
-from tests.web_box import WebBox, web_box
+from tests.web_box import WebBox
 
 
 @pytest.fixture(scope="module")
 def made() -> dict[str, Any]:
     return json.loads(msgspec.json.encode(document(ROUTES, version="1.2.3")))
-
-
-@pytest.fixture
-async def box(home: Path) -> AsyncIterator[WebBox]:
-    async with web_box(home) as box:
-        yield box
 
 
 def operations(made: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import pytest
 from msgspec.structs import replace
 
 from appliance.config import Config, Listen, Metrics
@@ -20,12 +18,6 @@ from appliance.system.blockdev import Device, device_of
 from tests.web_box import API, WebBox, web_box
 
 GIB = 2**30
-
-
-@pytest.fixture
-async def box(home: Path) -> AsyncIterator[WebBox]:
-    async with web_box(home) as box:
-        yield box
 
 
 async def ask(
