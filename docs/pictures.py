@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import tempfile
 from pathlib import Path
@@ -19,6 +20,32 @@ from tui.profile import Profile
 PICTURES = Path(__file__).parent / "pictures"
 PEOPLE = {"olga": "owner", "alice": "member", "bernhard": "viewer"}
 NAMES = ("line-1", "line-2", "boiler-house")
+FLOWS = [
+    {"id": "f1", "type": "tab", "label": "Filling"},
+    {"id": "f2", "type": "tab", "label": "Report of the shift"},
+    {"id": "n1", "type": "inject", "z": "f1", "name": "every minute", "repeat": "60", "wires": [["n2"]]},
+    {
+        "id": "n2",
+        "type": "function",
+        "z": "f1",
+        "name": "litres",
+        "func": "return msg;",
+        "outputs": 1,
+        "wires": [["n3"]],
+    },
+    {"id": "n3", "type": "debug", "z": "f1", "name": "level", "wires": []},
+    {"id": "n4", "type": "http in", "z": "f2", "name": "", "url": "/report", "method": "get", "wires": [["n5"]]},
+    {"id": "n5", "type": "template", "z": "f2", "name": "table", "template": "{{payload}}", "wires": [["n6"]]},
+    {"id": "n6", "type": "http response", "z": "f2", "name": "", "wires": []},
+]
+# What is pressed or typed, what is then on the screen, and the picture's name.
+TABS = (
+    ("1", "versions", "overview"),
+    ("3", "NODES", "flows"),
+    ("7", "ADDRESS", "access"),
+    ("9", "ttyUSB0", "limits"),
+)
+WORDS = (("members", "bernhard"), ("audit", "project.created"), ("stacks", "offered"), ("host", "processors"))
 
 
 async def main() -> None:
@@ -27,9 +54,12 @@ async def main() -> None:
         box = Box(Path(scratch) / "h", stack_cache())
         box.up()
         try:
+            flows = Path(scratch) / "flows.json"
+            flows.write_text(json.dumps(FLOWS))
             for name in NAMES:
-                box.cli("instance", "create", name, "--wait")
+                box.cli("instance", "create", name, "--flows", str(flows), "--wait")
             box.cli("instance", "stop", "boiler-house", "--wait")
+            box.cli("instance", "limits", "line-1", "--memory", "512", "--cpu", "80", "--device", "/dev/ttyUSB0")
             for name, role in PEOPLE.items():
                 box.cli("user", "create", name, "--team", "home", "--role", role)
             async with chromium() as browser:
@@ -52,18 +82,20 @@ async def _terminal(box: Box, browser: Browser) -> None:
         await eventually(lambda: app.known.may("project:create"), 10)
         await pilot.pause(0.5)
         await _drawn(browser, app.export_screenshot(), "instances.png")
-        await pilot.press("l")
+        app.command("logs line-1")
         await eventually(lambda: "Started" in app.export_screenshot(), 10)
         await _drawn(browser, app.export_screenshot(), "logs.png")
-        for key, wanted, name in (("1", "versions", "overview"), ("3", "NODES", "flows"), ("7", "ADDRESS", "access")):
+        for key, wanted, name in TABS:
             await pilot.press(key)
             await eventually(lambda wanted=wanted: wanted in app.export_screenshot(), 10)
+            if name == "flows":
+                await pilot.press("a")  # all tabs are opened
             await pilot.pause(1)
             await _drawn(browser, app.export_screenshot(), f"{name}.png")
         await pilot.press("escape", "c")
         await eventually(lambda: "application" in app.export_screenshot(), 10)
         await _drawn(browser, app.export_screenshot(), "create.png")
-        for word, wanted in (("members", "bernhard"), ("audit", "project.created"), ("stacks", "offered")):
+        for word, wanted in WORDS:
             await pilot.press("escape", "colon", *word, "enter")
             await eventually(lambda wanted=wanted: wanted in app.export_screenshot(), 10)
             await _drawn(browser, app.export_screenshot(), f"{word}.png")
