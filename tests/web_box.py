@@ -17,7 +17,7 @@ from appliance.auth.passwords import Passwords
 from appliance.config import Config, Listen
 from appliance.launcher_client import LauncherClient
 from appliance.model import Role, StackRef, Subject
-from appliance.placing import Adjusting
+from appliance.placing import Adjusting, reserved
 from appliance.reconcile.observed import Observed
 from appliance.schema.instances import CreateInstance, Instance
 from appliance.schema.members import AddMember
@@ -306,7 +306,9 @@ def _compose(context: Context, hasher: Passwords, observed: Observed, pokes: lis
         snapshots=Snapshots(context, audit),
         endpoints=Endpoints(context, audit),
         library=TeamLibrary(context, audit),
-        limits=InstanceLimits(context, audit, adjust=Adjusting(), used_mb=lambda instance_id: None),
+        limits=InstanceLimits(
+            context, audit, adjust=Adjusting(), used_mb=lambda instance_id: None, reserved=reserved(context.config)
+        ),
         quota=DiskQuota(
             context.home.root,
             context.home.root / "reserve",

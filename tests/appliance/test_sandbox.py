@@ -282,6 +282,18 @@ def test_a_device_is_one_instances(two: Neighbours) -> None:
     two.weir("instance", "limits", "quiet", "--device", "/dev/ttyUSB7")
 
 
+def test_ports_reach_the_unit_and_doctor_tells_what_nobody_enforces(two: Neighbours) -> None:
+    two.weir("instance", "limits", "attacker", "--ports", "tcp:1880,udp:5000-5010")
+    allowed = two.shown(two.attacker.unit, "SocketBindAllow").split()
+    assert {"tcp1880", "udp5000-5010", f"tcp{two.attacker.node_red}"} <= set(allowed)
+    assert "1-65535" in two.shown(two.attacker.unit, "SocketBindDeny").split()
+    assert two.flow("echo serves", who=two.attacker).strip() == "serves"  # its own port is still its own
+    assert "lists of ports do not hold" in two.machine.run("weir doctor 2>&1; true")  # Debian 12
+    assert "12080-13079 belongs to Weir" in two.machine.run("weir instance limits quiet --ports 12081 2>&1; true")
+    two.weir("instance", "limits", "attacker", "--ports", "all")
+    assert "1-65535" not in two.shown(two.attacker.unit, "SocketBindDeny").split()
+
+
 def test_instances_outlive_the_appliance_and_start_without_it(two: Neighbours) -> None:
     before = two.shown(two.quiet.unit, "MainPID")
     two.machine.run("systemctl restart weir")

@@ -111,7 +111,6 @@ async def test_a_flow_can_lie_about_its_heap_and_never_about_the_machine(box: Ri
     info = await box.until("running")
     launcher = psutil.Process(info["pid"])
     last = await eventually(lambda: believed(box), 30)
-    assert last["ela"] == 0, "the lies arrive"
     assert last["ps"] == pytest.approx(resident_mb(info), rel=0.3), "memory is the kernel's word"
     assert last["cpu"] > 1, "so is the processor"
     before = launcher.memory_info().rss
@@ -130,8 +129,8 @@ async def test_a_flow_can_lie_about_its_heap_and_never_about_the_machine(box: Ri
 
 
 async def believed(box: Rig) -> dict[str, Any] | None:
-    """The newest sample with what the flow says."""
-    found = [each for each in await history(box) if each.get("nrmsgs") == 7]
+    """The newest sample with all that the flow says; one may have been half made when it began."""
+    found = [each for each in await history(box) if each.get("nrmsgs") == 7 and each.get("ela") == 0]
     return found[-1] if found else None
 
 

@@ -12,7 +12,7 @@ from textual.pilot import Pilot
 from appliance.model import Role
 from tests.people_box import People, people_box
 from tests.support import eventually
-from tests.tui.conftest import Weir, said
+from tests.tui.conftest import Weir, loaded, said
 from tests.tui.platform_rig import at, goes, reads, typed
 from tui.app import WeirApp
 
@@ -58,12 +58,17 @@ async def test_each_limit_is_changed_and_taken_back(people: People) -> None:
         assert (await limits(people, made.id))["networks"] == ["192.0.2.0/24", "2001:db8::/32"]
         await change(app, pilot, "networks", "all")
         await reads(app, "it may speak with all")
+        await change(app, pilot, "ports", "1883, tcp:1880,udp:5000-5010")
+        await reads(app, "tcp:1880, 1883, udp:5000-5010")
+        assert (await limits(people, made.id))["ports"] == ["tcp:1880", "1883", "udp:5000-5010"]
+        await change(app, pilot, "ports", "all")
+        await reads(app, "it may open all ports that nobody else has")
         await change(app, pilot, "memory", "default")
         await reads(app, "memory is as the type says")
         shown = await limits(people, made.id)
         assert (shown["memoryMb"], shown["networks"], shown["tasks"]) == (None, [], 64)
     events = [each["event"] for each in (await people.root.ok("GET", f"/projects/{made.id}/audit-log"))["log"]]
-    assert events.count("project.limits.updated") == 7
+    assert events.count("project.limits.updated") == 9
 
 
 async def test_what_makes_no_sense_changes_nothing_and_says_why(people: People) -> None:
@@ -77,6 +82,8 @@ async def test_what_makes_no_sense_changes_nothing_and_says_why(people: People) 
         await reads(app, "memoryMb")
         await change(app, pilot, "networks", "plant")
         await reads(app, "'plant' is no address and no network")
+        await change(app, pilot, "ports", "http")
+        await reads(app, "'http' is no port and no range of ports", "tcp:1880")
         await pilot.press("a")
         await typed(pilot, "/dev/sda")
         await reads(app, "'/dev/sda' can't be leased", "/dev/ttyUSB0")
@@ -148,3 +155,14 @@ async def test_what_the_box_cannot_enforce_is_said(people: People, weir: Weir, m
         await goes(pilot, "limits plant")
         await reads(app, NOTE)
     assert f"note: {NOTE}" in await said(weir, "instance", "limits", "plant")
+
+
+async def test_ports_are_set_by_the_command_too(people: People, weir: Weir) -> None:
+    await people.box.instance("plant")
+    assert "ports     all that nobody else has" in await said(weir, "instance", "limits", "plant")
+    shown = await said(weir, "instance", "limits", "plant", "--ports", "udp:5000-5010,tcp:1880")
+    assert "ports     tcp:1880, udp:5000-5010" in shown
+    assert (await loaded(weir, "instance", "limits", "plant", "--ports", "own"))["ports"] == ["own"]
+    refused = await weir("instance", "limits", "plant", "--ports", "12081")
+    assert refused.code == 1 and "12080-13079 belongs to Weir" in refused.err and "Name other ports" in refused.err
+    assert (await loaded(weir, "instance", "limits", "plant", "--ports", "all"))["ports"] == []

@@ -136,8 +136,8 @@ async def test_the_instance_can_be_acted_on_from_its_log(box: FakeBox) -> None:
         await reads(app, "plant-test")
         await pilot.press("l", "t")
         await reads(app, "log of plant-a  - stopped")
-        await pilot.press("9")
-        await reads(app, "inst > plant-a  - stopped", "it takes nothing")
+        await pilot.press("1")
+        await reads(app, "inst > plant-a  - stopped", "wanted: ")
 
 
 def test_a_ring_finds_times_also_after_lines_were_put_in_front_and_cut() -> None:

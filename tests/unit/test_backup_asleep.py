@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import tarfile
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,13 @@ from launcher.pack import END
 from tests.support import ROOT, free_port
 
 NAME = "6vpd3wn75zdirjmuwzeuzajgom"
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """So short that the sockets in it have addresses."""
+    with tempfile.TemporaryDirectory(prefix="weir-", dir="/tmp") as directory:
+        yield Path(directory)
 
 
 def systemd(tmp_path: Path, *started: str) -> Systemctl:

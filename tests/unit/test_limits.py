@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,49 @@ async def test_limits_reach_the_placement_and_the_audit_log(box: WebBox) -> None
     async with box.client("api").get(f"{API}/projects/{plant}/audit-log") as answer:
         events = [each["event"] for each in (await answer.json())["log"]]
     assert events.count("project.limits.updated") == 2
+
+
+async def test_ports_are_kept_in_one_spelling_and_told_in_the_audit_log(box: WebBox) -> None:
+    plant = await made(box, "plant")
+    assert (await put(box, plant, {}))["ports"] == []
+    given = ["UDP:5000-5010", " 1883", "tcp:1880", "tcp:1880-1880", "own"]
+    assert (await put(box, plant, {"ports": given}))["ports"] == ["tcp:1880", "1883", "udp:5000-5010"]
+    spec = await box.services.instances.spec(plant)
+    assert spec is not None and spec.limits.ports == ("tcp:1880", "1883", "udp:5000-5010")
+    assert (await put(box, plant, {"tasks": 64}))["ports"] == ["tcp:1880", "1883", "udp:5000-5010"]
+    assert (await put(box, plant, {"ports": ["Own"]}))["ports"] == ["own"]
+    async with box.client("api").get(f"{API}/projects/{plant}/audit-log") as answer:
+        newest = (await answer.json())["log"][0]
+    assert newest["event"] == "project.limits.updated" and '"own"' in json.dumps(newest["body"])
+    assert (await put(box, plant, {"ports": []}))["ports"] == []
+
+
+@pytest.mark.parametrize(
+    ("ports", "said"),
+    [
+        (["http"], "'http' is no port"),
+        (["0"], "'0' is no port"),
+        (["tcp:65536"], "no port"),
+        (["20-10"], "no range of ports"),
+        (["sctp:80"], "'sctp:80' is no port"),
+        (["1880 any"], "no port"),
+        (["tcp:"], "no port"),
+        (["١٨٨٠"], "no port"),
+        (["tcp:1880-12080"], "tcp:1880-12080 can't be opened to an instance: 12080-13079 belongs to Weir"),
+        (["udp:12085"], "udp:12085 can't be opened"),
+    ],
+)
+async def test_what_names_no_ports_is_refused_in_words(box: WebBox, ports: list[str], said: str) -> None:
+    plant = await made(box, "plant")
+    refused = await put(box, plant, {"ports": ports}, 400)
+    assert refused["code"] == "invalid_port" and said in refused["error"] and refused["hint"]
+    assert (await put(box, plant, {}))["ports"] == []
+
+
+async def test_so_many_ports_as_systemd_takes(box: WebBox) -> None:
+    plant = await made(box, "plant")
+    assert len((await put(box, plant, {"ports": [f"tcp:{each}" for each in range(2000, 2016)]}))["ports"]) == 16
+    await put(box, plant, {"ports": [f"tcp:{each}" for each in range(2000, 2017)]}, 400)
 
 
 async def test_what_the_type_says_holds_where_the_instance_says_nothing(box: WebBox) -> None:

@@ -6,12 +6,15 @@ import asyncio
 import json
 import os
 import resource
+import shutil
 import socket
+import subprocess
 import sys
 import uuid
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -51,8 +54,6 @@ def test_only_the_usual_spelling_of_an_id_names_a_unit(odd: str) -> None:
 
 
 def _of(**limits: Any) -> list[str]:
-    import msgspec
-
     return properties(msgspec.structs.replace(spec_of(), limits=Limits(**limits)), [(12080, 13079), (3000, 3000)])
 
 
@@ -74,6 +75,55 @@ def test_a_limit_that_was_taken_back_is_gone() -> None:
         "IPAddressAllow=",
         "IPAddressDeny=",
     ]
+
+
+def test_ports_are_allowed_one_by_one_and_never_those_of_others() -> None:
+    assert not any("1-65535" in word for word in _of())
+    said = _of(ports=("tcp:1880", "udp:5000-5010", "1883"))
+    for rule in ("tcp:1880", "udp:5000-5010", "1883", "tcp:1"):
+        assert f"SocketBindAllow={rule}" in said
+    assert said[-1] == "SocketBindDeny=1-65535"  # not `any`: whoever sends gets a port from the kernel, by asking for 0
+    # What became Weir's after it was allowed stays shut.
+    said = _of(ports=("2990-13100",))
+    allowed = [word for word in said if word.startswith("SocketBindAllow=") and "tcp" not in word]
+    assert allowed == [f"SocketBindAllow={each}" for each in ("", "2990-2999", "3001-12079", "13080-13100")]
+    said = _of(ports=("own",))
+    assert [word for word in said if word.startswith("SocketBindAllow=t")] == [
+        "SocketBindAllow=tcp:1",
+        "SocketBindAllow=tcp:2",
+    ]
+    assert said[-1] == "SocketBindDeny=1-65535"
+
+
+def test_systemd_takes_the_most_rules_there_may_be(tmp_path: Path) -> None:
+    """Its own parser says so: more than 128 of a kind, or a rule that it does not know, would be left out."""
+    spec = spec_of()
+    ranges = [(12080, 13079), (13080, 14079), (3000, 3000), (1883, 1883), (1884, 1884)]
+    limits = Limits(ports=tuple(f"{kind}{low}-65535" for kind in ("", "tcp:", "udp:") for low in range(1, 6))[:16])
+    said = properties(msgspec.structs.replace(spec, limits=limits), ranges)
+    assert sum(word.startswith("SocketBindAllow=") for word in said) <= 128
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("no systemd here")
+    (tmp_path / "try.service").write_text("\n".join(["[Service]", "ExecStart=/bin/true", *said, ""]))
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--recursive-errors=no", str(tmp_path / "try.service")],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert "SocketBind" not in done.stderr and done.returncode == 0, done.stderr
+
+
+def test_a_systemd_that_keeps_nobody_from_ports_is_told(tmp_path: Path) -> None:
+    (tmp_path / "cgroup.controllers").write_text("cpuset cpu io memory pids\n")
+    (told,) = cgroups.missing(tmp_path, features=lambda: "+SECCOMP -BPF_FRAMEWORK +ZSTD", libraries=tmp_path)
+    assert told.startswith("lists of ports do not hold") and "BPF_FRAMEWORK" in told
+    (told,) = cgroups.missing(tmp_path, features=lambda: "+SECCOMP +BPF_FRAMEWORK", libraries=tmp_path)
+    assert told.startswith("lists of ports do not hold") and "libbpf1" in told
+    (tmp_path / "lib/x86_64-linux-gnu").mkdir(parents=True)
+    (tmp_path / "lib/x86_64-linux-gnu/libbpf.so.1").touch()
+    assert cgroups.missing(tmp_path, features=lambda: "+SECCOMP +BPF_FRAMEWORK", libraries=tmp_path) == []
 
 
 def test_what_systemctl_shows() -> None:
@@ -175,12 +225,12 @@ def test_memory_that_the_kernel_does_not_count_is_told_to_the_letter(tmp_path: P
     """Raspberry Pi OS starts so."""
     (tmp_path / "cgroup.controllers").write_text("cpuset cpu io pids\n")
     assert cgroups.memory_off(tmp_path)
-    assert "cgroup_enable=memory" in cgroups.missing(tmp_path)[0]
+    assert "cgroup_enable=memory" in cgroups.missing(tmp_path, features=str)[0]
     (tmp_path / "cgroup.controllers").write_text("cpuset cpu io memory pids\n")
-    assert cgroups.missing(tmp_path) == []
+    assert cgroups.missing(tmp_path, features=str) == []
     (tmp_path / "cgroup.controllers").unlink()
     (tmp_path / "cgroups").write_text("#name\thierarchy\tnum\tenabled\ncpu\t1\t1\t1\npids\t2\t1\t1\nmemory\t0\t1\t0\n")
-    first, second = cgroups.missing(tmp_path, tmp_path)
+    first, second = cgroups.missing(tmp_path, tmp_path, features=str)
     assert "no limit of memory" in first and "version 2" in second
 
 
