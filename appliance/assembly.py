@@ -18,7 +18,7 @@ from appliance.drivers.base import Driver
 from appliance.events import Bus, Event
 from appliance.launcher_client import LauncherClient
 from appliance.model import SYSTEM, Desired, Observation, Phase
-from appliance.placing import Adjusting, driver_of
+from appliance.placing import Adjusting, driver_of, reserved
 from appliance.proxy import pages
 from appliance.proxy.controller import Proxy
 from appliance.proxy.model import Site
@@ -47,6 +47,7 @@ from appliance.services.health.checks import health
 from appliance.services.health.wear import WearCheck
 from appliance.services.instances import Instances
 from appliance.services.launcher_guard import LauncherGuard
+from appliance.services.leases import LeaseWatch
 from appliance.services.limits import InstanceLimits
 from appliance.services.moves import Moves
 from appliance.services.names import safe_name
@@ -92,6 +93,7 @@ class Parts(Struct, frozen=True):
     broker: Broker | None
     acme: AcmeKeeper | None
     announced: Announced
+    leases: LeaseWatch
 
 
 class Ground(Struct, frozen=True):
@@ -173,6 +175,7 @@ def assemble(home: Home, config: Config, secrets: BoxSecrets, bus: Bus, store: S
         broker=broker,
         acme=acme_keeper(context, conditions, proxy.poke),
         announced=announced,
+        leases=LeaseWatch(context, conditions, adjust=ground.adjusting),
     )
 
 
@@ -213,7 +216,9 @@ def _services(ground: Ground) -> Services:
         endpoints=Endpoints(context, audit),
         library=TeamLibrary(context, audit),
         quota=quota,
-        limits=InstanceLimits(context, audit, adjust=ground.adjusting, used_mb=quota.used_mb),
+        limits=InstanceLimits(
+            context, audit, adjust=ground.adjusting, used_mb=quota.used_mb, reserved=reserved(context.config)
+        ),
         operations=looked_after,
         backups=backups_of(
             context, audit, conditions=conditions, instances=instances, up=ground.up, secret=tokens.api_secret

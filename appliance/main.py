@@ -208,6 +208,7 @@ def _start(parts: Parts, tasks: Tasks) -> None:
     tasks.keep("resources", parts.services.resources.run)
     if parts.services.config.placer == "units":
         tasks.keep("disk of instances", parts.services.quota.run)
+        tasks.keep("devices of instances", parts.leases.run)
     tasks.keep("keys for SSH", parts.services.directory.ssh_logins.run)
     if parts.services.config.launcher.command:
         tasks.keep("published launchers off the network", parts.launcher_guard.run)

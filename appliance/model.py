@@ -64,14 +64,18 @@ class StackRef(Struct, frozen=True):
 
 class Limits(Struct, frozen=True):
     """What an instance may take of the box; None: the default of the box. `networks`: the only addresses it may speak
-    with beside the box itself, empty for all; `devices`: device nodes that are leased to it alone."""
+    with beside the box itself, empty for all; `ports`: the only ones it may open beside its own (see
+    `system.port_rules`), empty for all that nobody else has; `devices`: device nodes that are leased to it alone;
+    `lost`: why it does not get others that were leased to it, for people."""
 
     memory_mb: int | None = None
     cpu_percent: int | None = None  # of one core
     tasks: int | None = None
     disk_mb: int | None = None
     networks: tuple[str, ...] = ()
+    ports: tuple[str, ...] = ()
     devices: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
 
 
 NO_LIMITS = Limits()

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from appliance.model import InstanceSpec
+from appliance.system import port_rules
 
 MIB = 1024 * 1024
 HIGH_PERCENT = 90  # of the limit: from there on the kernel takes back what it can and slows the instance down
@@ -22,7 +23,7 @@ Ports = tuple[int, int]
 
 def properties(spec: InstanceSpec, reserved: Sequence[Ports]) -> list[str]:
     """`NAME=VALUE`, lists emptied before they are filled. `reserved`: first and last of the ranges of ports that
-    instances have on loopback, of which this one may open its own two."""
+    instances have on loopback, of which this one may open its own two, whatever it may open else."""
     limits = spec.limits
     memory_mb = limits.memory_mb or (spec.memory_mb and spec.memory_mb + OVERHEAD_MB)
     cpu, tasks = limits.cpu_percent, limits.tasks
@@ -40,5 +41,12 @@ def properties(spec: InstanceSpec, reserved: Sequence[Ports]) -> list[str]:
         "SocketBindAllow=",
         "SocketBindDeny=",
         *(f"SocketBindAllow={kind}:{port}" for kind in ("tcp",) for port in (spec.node_red_port, spec.launcher_port)),
+        *(f"SocketBindAllow={rule}" for rule in _allowed(limits.ports, reserved)),
         *(f"SocketBindDeny={first}-{last}" for first, last in reserved),
+        *([f"SocketBindDeny={port_rules.EVERYTHING}"] if limits.ports else []),
     ]
+
+
+def _allowed(ports: Sequence[str], reserved: Sequence[Ports]) -> list[port_rules.PortRule]:
+    """What is allowed comes before what is denied, so what is spoken for must not be in it."""
+    return port_rules.without((port_rules.parse(each) for each in ports if each != port_rules.OWN), reserved)

@@ -89,11 +89,13 @@ class Units:
         await asyncio.gather(*watches, return_exceptions=True)
 
     def check(self, spec: InstanceSpec) -> None:
-        """Raises SpecInvalid for an id that can't be the name of a unit."""
+        """Raises SpecInvalid for an id that can't name a unit, PlacementFailed for a device that is now another's."""
         try:
             unit_name(spec.id)
         except ValueError as error:
             raise SpecInvalid("bad_id", f"'{spec.id}' is no UUID, so it can't name a unit") from error
+        if spec.limits.lost:
+            raise PlacementFailed("device_leased", "; ".join(spec.limits.lost))
 
     def list(self) -> Sequence[str]:
         return self._records.ids()
@@ -286,8 +288,7 @@ class Units:
         return [each for each in found if each]
 
     async def _adopt(self, ids: Sequence[str]) -> Sequence[str]:
-        """Take note of what runs, and write down what starts without us have changed. Those that systemd is about to
-        start. One question for many of them."""
+        """Take note of what runs, write down what starts without us changed; those that systemd is about to start."""
         starting = []
         for first in range(0, len(ids), AT_ONCE):
             records = await self._run(self._found, ids[first : first + AT_ONCE])
@@ -359,8 +360,7 @@ class Units:
         try:
             await self._run(self._records.write, record)
         except OSError as error:
-            said = f"cannot write in {self._records.directory}: {error.strerror}"
-            raise PlacementFailed("directory", said) from error
+            raise PlacementFailed("directory", f"cannot write {self._records.directory}: {error.strerror}") from error
 
     async def _unit(self, instance_id: str) -> Unit:
         return await self._run(self._ask, instance_id)

@@ -21,7 +21,7 @@ from appliance.model import Desired, InstanceSpec, LauncherReport, LauncherState
 from appliance.schema import instances as wire
 from appliance.schema.common import Page, moment
 from appliance.schema.resources import Figures
-from appliance.services import changes, deleted, names, published, settings, views, wishes
+from appliance.services import changes, deleted, leases, names, published, settings, views, wishes
 from appliance.services.addresses import Addresses
 from appliance.services.births import Births
 from appliance.services.changes import Changes
@@ -78,8 +78,10 @@ class Instances:
         poke: Poke,
         probe: Callable[[int], bool],
         resources: Callable[[str], Figures | None] = lambda _: None,
+        look: leases.Look = leases.LOOK,
     ) -> None:
         self._context = context
+        self._look = look
         self._resources = resources
         self._audit = audit
         self._stacks = stacks
@@ -240,19 +242,23 @@ class Instances:
 
     async def specs(self) -> builtins.list[InstanceSpec]:
         """What is wanted, of all instances."""
-        rows, held = await self._context.store.read(lambda tx: (instances.every(tx), limits.every(tx)))
+        rows, held, leased = await self._context.store.read(
+            lambda tx: (instances.every(tx), limits.every(tx), limits.leases(tx))
+        )
+        lost = await leases.lost(leased, self._look)
         built = await self._stacks.resolve_all({views.stack_of(row) for row in rows})
-        return [views.spec(row, built[views.stack_of(row)], self._addresses, held.get(row.id)) for row in rows]
+        return [views.spec(row, built[views.stack_of(row)], self._addresses, held.get(row.id), lost) for row in rows]
 
     async def spec(self, instance_id: str) -> InstanceSpec | None:
         """What is wanted of one instance; None when there is no such row."""
-        row, held = await self._context.store.read(
-            lambda tx: (instances.get(tx, instance_id), limits.get(tx, instance_id))
+        row, held, leased = await self._context.store.read(
+            lambda tx: (instances.get(tx, instance_id), limits.get(tx, instance_id), limits.leases(tx))
         )
         if row is None:
             return None
+        lost = await leases.lost(leased, self._look)
         built = await self._stacks.resolve_all({views.stack_of(row)})
-        return views.spec(row, built[views.stack_of(row)], self._addresses, held)
+        return views.spec(row, built[views.stack_of(row)], self._addresses, held, lost)
 
     async def removed(self, instance_id: str) -> None:
         """The driver has removed it: keep its flows in `state/deleted`, then drop the row. Idempotent.

@@ -14,6 +14,7 @@ from appliance.schema.resources import Figures
 from appliance.schema.users import ApplicationSummary
 from appliance.services import environment, settings, supervision
 from appliance.services.addresses import Addresses
+from appliance.services.leases import Lost
 from appliance.services.limits import effective
 from appliance.services.stacks import build_name
 from appliance.store.instances import InstanceRow
@@ -109,8 +110,10 @@ def base(row: InstanceRow, addresses: Addresses) -> str:
     return addresses.instance(row.number, row.safe_name)
 
 
-def spec(row: InstanceRow, stack: StackRef | None, addresses: Addresses, held: LimitsRow | None) -> InstanceSpec:
-    """What a driver needs of the instance."""
+def spec(
+    row: InstanceRow, stack: StackRef | None, addresses: Addresses, held: LimitsRow | None, lost: Lost
+) -> InstanceSpec:
+    """What a driver needs of the instance. `lost`: leases that another one comes before."""
     return InstanceSpec(
         id=row.id,
         name=row.name,
@@ -126,7 +129,7 @@ def spec(row: InstanceRow, stack: StackRef | None, addresses: Addresses, held: L
         stack_name=stack_of(row),
         memory_mb=settings.memory_mb(row.stack_properties),
         after=tuple(supervision.effective(row.launcher_settings)["startAfter"]),
-        limits=effective(held) if held is not None else NO_LIMITS,
+        limits=effective(held, lost) if held is not None else NO_LIMITS,
     )
 
 

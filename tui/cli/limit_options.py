@@ -26,8 +26,8 @@ def number(name: str, text: str, unit: str) -> int | None:
     return int(text)
 
 
-def networks(text: str) -> list[str]:
-    """A list of networks as people type it; `all` is the empty one."""
+def listed(text: str) -> list[str]:
+    """A list of networks, or of ports, as people type it; `all` is the empty one."""
     return [] if text == "all" else [each.strip() for each in text.split(",") if each.strip()]
 
 
@@ -40,6 +40,8 @@ def options(parser: ArgumentParser) -> None:
     parser.add_argument("--no-device", metavar="PATH", action="append", default=[], help="take a device away from it")
     text = "the only addresses it may speak with: 192.0.2.0/24,2001:db8::/32; 'all' for all"
     parser.add_argument("--networks", metavar="LIST", default=None, help=text)
+    text = "the only ports it may open beside its own: tcp:1880,udp:5000-5010,1883; 'own' for none, 'all' for all"
+    parser.add_argument("--ports", metavar="LIST", default=None, help=text)
 
 
 def limits(session: Session, args: Namespace) -> None:

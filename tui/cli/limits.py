@@ -9,7 +9,7 @@ from typing import Any
 from appliance.schema.box import BoxStatus
 from appliance.schema.limits import ShownLimits
 from tui.cli.instances import resolve
-from tui.cli.limit_options import NUMBERS, networks, number
+from tui.cli.limit_options import NUMBERS, listed, number
 from tui.cli.session import Session, print_json, say
 from tui.errors import Usage
 from tui.text import visible
@@ -49,7 +49,9 @@ def _wanted(args: Namespace, now: ShownLimits) -> dict[str, Any]:
         if (given := getattr(args, name)) is not None:
             body[field] = number(name, given, unit)
     if args.networks is not None:
-        body["networks"] = networks(args.networks)
+        body["networks"] = listed(args.networks)
+    if args.ports is not None:
+        body["ports"] = listed(args.ports)
     if args.device or args.no_device:
         body["devices"] = sorted({*now.devices, *args.device} - set(args.no_device))
     return body
@@ -63,6 +65,7 @@ def _lines(found: ShownLimits) -> list[str]:
         f"tasks     {_said(found.tasks, '')}",
         f"disk      {_said(found.disk_mb, ' MB')}{used}",
         f"networks  {', '.join(found.networks) or 'all'}",
+        f"ports     {', '.join(found.ports) or 'all that nobody else has'}",
         f"devices   {', '.join(found.devices) or 'none'}",
     ]
     return [visible(line) for line in [*lines, *([f"note: {found.note}"] if found.note else [])]]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from appliance.schema.instances import Instance
 from appliance.schema.limits import ShownLimits
 from tui import keytable
-from tui.cli.limit_options import NUMBERS, networks, number
+from tui.cli.limit_options import NUMBERS, listed, number
 from tui.errors import BoxError, Usage
 from tui.render import Column, Piece
 from tui.screens.lists import FetchedScreen
@@ -26,7 +26,7 @@ HIGH = 0.75  # of a limit
 AGAIN_S = 30.0  # as often as the box looks at the disk
 DEFAULT = "the box's default"
 NOTHING = "nothing: it does not run"
-NETWORKS, DEVICES, DEVICE = "networks", "devices", "device "
+NETWORKS, PORTS, DEVICES, DEVICE = "networks", "ports", "devices", "device "
 MB = 1_000_000
 Body = dict[str, Any]
 
@@ -88,6 +88,8 @@ class LimitsScreen(Page, FetchedScreen):
             self._question(f"{key} ({measure}, or default): ", lambda typed: self._number(key, typed), what)
         elif key == NETWORKS:
             self._question("networks, such as 192.0.2.0/24,2001:db8::/32; or all: ", self._networks, "")
+        elif key == PORTS:
+            self._question("ports, such as tcp:1880,udp:5000-5010; or own, or all: ", self._ports, "")
         elif key == DEVICES:
             self.do_lease()
         elif key.startswith(DEVICE):
@@ -114,8 +116,12 @@ class LimitsScreen(Page, FetchedScreen):
         self._change({field: value}, f"{key} is {'as the type says' if value is None else typed}")
 
     def _networks(self, typed: str) -> None:
-        wanted = networks(typed)
+        wanted = listed(typed)
         self._change({"networks": wanted}, f"it may speak with {', '.join(wanted) or 'all'}")
+
+    def _ports(self, typed: str) -> None:
+        wanted = listed(typed)
+        self._change({"ports": wanted}, f"it may open {', '.join(wanted) or 'all ports that nobody else has'}")
 
     def do_lease(self) -> None:
         def answer(typed: str) -> None:
@@ -178,11 +184,9 @@ def _limits(found: ShownLimits, each: Instance, *, ascii_only: bool) -> Rows:
         near = bool(most and used and used >= HIGH * most)
         said: Piece = (DEFAULT, "dim") if most is None else (f"{most}{unit}", "plain")
         rows[key] = [(key, "name"), said, (taken, Kind.CHANGING if near else "plain")]
-    rows[NETWORKS] = [
-        (NETWORKS, "name"),
-        (visible(", ".join(found.networks), ascii_only=ascii_only) or "all", "plain" if found.networks else "dim"),
-        ("", "plain"),
-    ]
+    for key, of, all_ in ((NETWORKS, found.networks, "all"), (PORTS, found.ports, "all that nobody else has")):
+        shown = visible(", ".join(of), ascii_only=ascii_only)
+        rows[key] = [(key, "name"), (shown or all_, "plain" if of else "dim"), ("", "plain")]
     for path in found.devices:
         shown = visible(path, ascii_only=ascii_only)
         rows[DEVICE + path] = [("device", "name"), (shown, "plain"), ("leased to it alone", "dim")]

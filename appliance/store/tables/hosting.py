@@ -72,7 +72,8 @@ instances = Table(
     Column("updated_at", BigInteger, nullable=False),
 )
 
-# {"memory": 512, "cpu": 50, "tasks": 200, "disk": 1024, "networks": ["192.0.2.0/24"]}; what is missing is the type's.
+# {"memory": 512, "cpu": 50, "tasks": 200, "disk": 1024, "networks": ["192.0.2.0/24"], "ports": ["tcp:1880"]}; what is
+# missing is the type's.
 instance_limits = Table(
     "instance_limits",
     metadata,
