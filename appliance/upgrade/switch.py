@@ -28,6 +28,7 @@ BOOT_LOOK_S = 300.0  # for instances at a boot, where every one starts, and some
 STALE_S = 86400.0  # an upgrade that nobody has judged for so long: people have worked with it since
 HOLD_S = 5.0  # and stay so
 PLACE_S = 120.0
+DOORS_S = 30.0
 RUNNING = frozenset({"running", "safe"})
 NOT_UP = "instances that ran before do not run now"
 ENDED_ON_PURPOSE = frozenset({"stopped", "suspended"})  # by somebody, or by a quota: not by the release
@@ -161,7 +162,7 @@ class Switch:
             self._releases.use(before)
             self._place(before)
         finally:  # a full disk, a copy that is not there: whatever could not be done, nobody must find the box closed
-            _systemctl("start", *DOORS)
+            _open_doors()
             _systemctl("start", SERVICE, timeout_s=START_S)
         self._releases.end()
 
@@ -213,6 +214,20 @@ def _systemctl(verb: str, *units: str, timeout_s: float = 90.0) -> None:
     )
     if done.returncode != 0:
         raise Failed(f"systemctl {verb} {' '.join(units)}: {_last(done.stderr)}")
+
+
+def _open_doors() -> None:
+    """The sockets, however long their ports stay taken: a program that systemd starts at a boot may hold for a moment
+    what it has inherited. Raises Failed after half a minute."""
+    deadline = time.monotonic() + DOORS_S
+    while True:
+        try:
+            return _systemctl("start", *DOORS)
+        except Failed:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(0.5)
+        _systemctl("reset-failed", *DOORS)
 
 
 def _main_pid(unit: str) -> int:

@@ -204,6 +204,18 @@ def test_a_way_back_that_can_not_be_gone_leaves_no_box_that_is_stopped(box: Swit
     assert releases.begun() is not None, "the next boot tries again"
 
 
+def test_a_port_that_is_taken_for_a_moment_leaves_no_box_that_is_closed(box: Switch, tmp_path: Path) -> None:
+    """Seen at a boot: the sockets could not be opened at once, and the service was never started."""
+    releases = interrupted(tmp_path, "0.1.0-00000001")
+    (tmp_path / "programs" / "setsid").write_text("#!/bin/sh\n")
+    taken = 'echo "$@" >>"$0.said"\ncase "$*" in *" start weir.socket"*) test -e "$0.free" || { >"$0.free"; exit 1; };; esac'
+    (tmp_path / "programs" / "systemctl").write_text(f"#!/bin/sh\n{taken}\n")
+    assert "is in use" in box.resume()
+    said = [line.split()[1:] for line in (tmp_path / "programs" / "systemctl.said").read_text().splitlines()]
+    assert [each[0] for each in said] == ["stop", "start", "reset-failed", "start", "start"]
+    assert said[-1] == ["start", "weir.service"] and releases.begun() is None
+
+
 def test_nobody_s_work_of_weeks_is_taken_back_with_an_upgrade_that_was_never_judged(
     box: Switch, tmp_path: Path
 ) -> None:
