@@ -208,7 +208,8 @@ def test_a_port_that_is_taken_for_a_moment_leaves_no_box_that_is_closed(box: Swi
     """Seen at a boot: the sockets could not be opened at once, and the service was never started."""
     releases = interrupted(tmp_path, "0.1.0-00000001")
     (tmp_path / "programs" / "setsid").write_text("#!/bin/sh\n")
-    taken = 'echo "$@" >>"$0.said"\ncase "$*" in *" start weir.socket"*) test -e "$0.free" || { >"$0.free"; exit 1; };; esac'
+    once = 'test -e "$0.free" || { >"$0.free"; exit 1; }'
+    taken = f'echo "$@" >>"$0.said"\ncase "$*" in *" start weir.socket"*) {once} ;; esac'
     (tmp_path / "programs" / "systemctl").write_text(f"#!/bin/sh\n{taken}\n")
     assert "is in use" in box.resume()
     said = [line.split()[1:] for line in (tmp_path / "programs" / "systemctl.said").read_text().splitlines()]
